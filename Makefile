@@ -1,0 +1,52 @@
+# Everything a newcomer or a developer runs. `make help` lists it.
+
+# The first of these that is 3.11, 3.12 or 3.13, can make a virtual environment, and really runs.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+VENV := .venv/bin/python
+
+# Exported, so that a prompt with quotes or dollars reaches the program as it was typed.
+PROMPT ?= a slice of pizza
+SEED ?= 7
+ARGS ?=
+export PROMPT SEED
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format lock
+
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv from requirements.lock; packages are shared between checkouts
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "unclip needs Python 3.11, 3.12 or 3.13 with venv (on Debian and Ubuntu: the package python3-venv)." >&2; \
+		echo "If one is installed elsewhere: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@$(PYTHON) scripts/setup.py
+
+demo: setup ## draw PROMPT="a slice of pizza" with SEED=7 through a service of its own
+	@$(VENV) -m unclip generate --own-service --seed "$$SEED" -- "$$PROMPT"
+
+serve: setup ## run everything on http://127.0.0.1:8000 until Ctrl-C
+	@exec $(VENV) -m unclip serve $(ARGS)
+
+test: setup ## run the whole test suite (ARGS="-k name" for a part)
+	@$(VENV) -m pytest $(ARGS)
+
+check: setup ## formatting, lint, types, and who may import whom
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m ruff check .
+	@$(VENV) -m mypy
+	@$(VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+format: setup ## format the code and mend what lint can mend
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+lock: ## lock the newest allowed packages with hashes (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		-o requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--constraint requirements.lock -o docker/api.lock
+	uv pip compile pyproject.toml --extra worker --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--constraint requirements.lock -o docker/worker.lock
