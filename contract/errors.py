@@ -1,0 +1,346 @@
+"""Every error a caller can meet, as one tree.
+
+UnclipError
+├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
+│  │                              UnsupportedMediaType 415
+│  ├─ InvalidParameter            InvalidSize · UnknownModel · InvalidPrompt (PromptEmpty · PromptTooLong)
+│  └─ ContentBlocked              categories of the prompt filter
+├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
+├─ Conflict            409        JobNotCancelable · JobCanceled
+├─ BusyError           429        QueueFull                        (Retry-After)
+├─ OutageError         503        QueueDown · StoreDown            (Retry-After) · WaitTimedOut 504
+├─ ServerError         500        JobFailed · InternalError
+└─ ModelError          no HTTP    a model folder that cannot be read
+
+On the wire: {"error": {"message", "type", "param", "code"}}, the shape the OpenAI clients parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class UnclipError(Exception):
+    """The root: a message for people, and what a program needs to act on it.
+
+    `param` names the request field at fault, if one is; `retry_after_seconds` is sent as the Retry-After header, if set.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retry_after_seconds: int | None = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def wire(self) -> dict[str, dict[str, object]]:
+        """Return the reply body of this error."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+# Requests that are wrong in themselves: sending them again will not help.
+
+
+class RequestError(UnclipError):
+    """The request cannot be served as it is written."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class InvalidJson(RequestError):
+    """The body is not JSON, or not a JSON object."""
+
+    code = "invalid_json"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the body is not valid JSON: {reason}")
+
+
+class UnknownField(RequestError):
+    """A field that this endpoint does not know."""
+
+    code = "unknown_parameter"
+
+    def __init__(self, field: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown field {shortened(field)!r}; this endpoint knows {', '.join(known)}", param=shortened(field))
+
+
+class UnsupportedParameter(RequestError):
+    """A field or value that OpenAI's API knows and this service refuses by name."""
+
+    code = "unsupported_parameter"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message, param=param)
+
+
+class InvalidParameter(RequestError):
+    """A field holds a value outside what it accepts."""
+
+    code = "invalid_value"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message, param=param)
+
+
+class InvalidSize(InvalidParameter):
+    """A picture size that is not offered."""
+
+    code = "unsupported_size"
+
+    def __init__(self, size: str, offered: Sequence[str]) -> None:
+        super().__init__("size", f"size {shortened(size)!r} is not offered; choose one of {', '.join(offered)}")
+
+
+class UnknownModel(InvalidParameter):
+    """A model name that this server does not serve."""
+
+    code = "model_not_found"
+
+    def __init__(self, model: str, served: Sequence[str]) -> None:
+        super().__init__("model", f"model {shortened(model)!r} is not served here; choose one of {', '.join(served)}")
+
+
+class InvalidPrompt(InvalidParameter):
+    """A prompt that cannot be drawn as it is written."""
+
+    code = "invalid_prompt"
+
+    def __init__(self, message: str) -> None:
+        super().__init__("prompt", message)
+
+
+class PromptEmpty(InvalidPrompt):
+    """A prompt without a single visible character."""
+
+    code = "prompt_empty"
+
+    def __init__(self) -> None:
+        super().__init__("the prompt is empty; describe the picture in words")
+
+
+class PromptTooLong(InvalidPrompt):
+    """A prompt beyond the accepted number of characters."""
+
+    code = "prompt_too_long"
+
+    def __init__(self, characters: int, limit: int) -> None:
+        super().__init__(f"the prompt has {characters} characters; at most {limit} are accepted")
+
+
+class ContentBlocked(RequestError):
+    """A prompt that the content filter refuses; `categories` are OpenAI's moderation names."""
+
+    type = "image_generation_user_error"
+    code = "moderation_blocked"
+
+    def __init__(self, categories: Sequence[str], *, stage: str = "input") -> None:
+        super().__init__(f"the content filter refused this prompt ({', '.join(categories)}); rephrase it", param="prompt")
+        self.categories = tuple(categories)
+        self.stage = stage
+
+    def wire(self) -> dict[str, dict[str, object]]:
+        """Return the reply body, with `moderation_details` as OpenAI's image API sends them."""
+        body = super().wire()
+        body["error"]["moderation_details"] = {"moderation_stage": self.stage, "categories": list(self.categories)}
+        return body
+
+
+class BodyTooLarge(RequestError):
+    """A request body over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is over the limit of {limit_bytes} bytes")
+
+
+class UnsupportedMediaType(RequestError):
+    """A request body of a type that is not read here."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(f"content type {shortened(content_type)!r} is not accepted; send application/json")
+
+
+# Things that are not there, or not for this verb.
+
+
+class AccessError(UnclipError):
+    """The caller cannot reach what the request names."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class NotFound(AccessError):
+    """Something that does not exist, or no longer does."""
+
+
+class RouteNotFound(NotFound):
+    """A path that this server does not have."""
+
+    code = "route_not_found"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is nothing at {shortened(path)!r}; see /docs for the routes")
+
+
+class JobNotFound(NotFound):
+    """A job id that names no job, or one whose retention has ended."""
+
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {shortened(job_id)!r}; finished jobs are kept for a limited time", param="id")
+
+
+class ImageNotFound(NotFound):
+    """An image id that names no stored picture."""
+
+    code = "image_not_found"
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"there is no image {shortened(image_id)!r}", param="id")
+
+
+class MethodNotAllowed(AccessError):
+    """A verb that the path does not answer."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(f"{method} is not allowed at {shortened(path)!r}; see /docs for the routes")
+
+
+class Conflict(UnclipError):
+    """The request is right, but not in the present state of what it names."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+
+
+class JobNotCancelable(Conflict):
+    """A job that has already ended another way."""
+
+    code = "job_not_cancelable"
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} has already {state}; only queued and running jobs can be canceled", param="id")
+
+
+class JobCanceled(Conflict):
+    """A job that a caller waited for and somebody canceled."""
+
+    code = "job_canceled"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} was canceled before it finished")
+
+
+# Try again later.
+
+
+class BusyError(UnclipError):
+    """The service is working, and has no room for more."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "busy"
+    retry_after_seconds = 5
+
+
+class QueueFull(BusyError):
+    """As many jobs wait as the operator allows."""
+
+    code = "queue_full"
+
+    def __init__(self, depth: int, limit: int) -> None:
+        super().__init__(f"{depth} jobs are waiting and the limit is {limit}; try again later")
+
+
+class OutageError(UnclipError):
+    """A part this service stands on does not answer."""
+
+    status = 503
+    type = "server_error"
+    code = "unavailable"
+    retry_after_seconds = 5
+
+
+class QueueDown(OutageError):
+    """The queue (Redis or Valkey) does not answer."""
+
+    code = "queue_unavailable"
+
+    def __init__(self, reason: str = "") -> None:
+        # The reason may hold addresses: it is for the log, never for the reply.
+        super().__init__("the job queue does not answer; try again shortly")
+        self.reason = reason
+
+
+class StoreDown(OutageError):
+    """The image store does not answer, or refuses to keep a picture."""
+
+    code = "store_unavailable"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("the image store does not answer; try again shortly")
+        self.reason = reason
+
+
+class WaitTimedOut(OutageError):
+    """A caller waited as long as a reply may take; the job itself goes on."""
+
+    status = 504
+    code = "wait_timeout"
+
+    def __init__(self, job_id: str, waited_seconds: float) -> None:
+        super().__init__(f"job {job_id} is not done after {waited_seconds:.0f} s; it goes on, follow it at /v1/jobs/{job_id}")
+
+
+# Faults on our side.
+
+
+class ServerError(UnclipError):
+    """Something went wrong on this side."""
+
+
+class InternalError(ServerError):
+    """A fault nobody foresaw; details are in the log under the request id."""
+
+    def __init__(self) -> None:
+        super().__init__("the server met an unexpected fault; the log has it under this reply's request id")
+
+
+class JobFailed(ServerError):
+    """A job that a caller waited for ended without pictures."""
+
+    code = "job_failed"
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} failed: {reason}")
+
+
+class ModelError(UnclipError):
+    """A model folder that is missing, incomplete or of another format; stops a process at start."""
+
+    code = "model_folder_invalid"
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """Quote what a caller sent without repeating megabytes of it, nor anything a terminal would obey."""
+    text = "".join(character if character.isprintable() else "�" for character in str(value)[: limit + 1])
+    return text if len(text) <= limit else f"{text[:limit]}…"

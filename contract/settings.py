@@ -1,0 +1,97 @@
+"""Settings of every process: environment variables with the prefix `UNCLIP_`, read once in `main` and passed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class Settings(BaseSettings):
+    """One field per variable; units are in the names. A wrong value stops the process at start, naming the variable."""
+
+    # Files named .env are the shell's or compose's business: reading one here would make a folder's content change behaviour.
+    model_config = SettingsConfigDict(
+        env_prefix="UNCLIP_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Folder = Field(
+        default=Path("~/.local/share/unclip"),
+        validate_default=True,
+        description="Where a home installation keeps its queue and pictures.",
+    )
+    model_dir: Folder | None = Field(default=None, description="Model folder; empty: the bundled model.")
+
+    # Not shown in a repr: it may hold a password.
+    redis_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Redis or Valkey of the queue (redis://, rediss://, unix://); empty: `unclip serve` starts one.",
+    )
+    queue_connect_timeout_seconds: Seconds = Field(
+        default=0.7, description="Longest wait for a connection to the queue; with the next, what bounds an outage's 503."
+    )
+    queue_reply_timeout_seconds: Seconds = Field(default=1.2, description="Longest wait for one reply of the queue.")
+    max_queue_depth: Count = Field(default=1000, description="Jobs that may wait; more are refused with 429.")
+    result_ttl_hours: Annotated[float, Field(gt=0, le=24 * 365)] = Field(
+        default=24, description="How long a finished job can be read."
+    )
+
+    storage_url: str | None = Field(
+        default=None, description="s3://bucket/prefix or file:///folder for pictures; empty: images/ in the data folder."
+    )
+    storage_endpoint_url: str | None = Field(default=None, description="Address of an S3 server that is not Amazon's.")
+    storage_access_key_id: str | None = Field(default=None, description="S3 access key.")
+    storage_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
+    storage_region: str = Field(default="us-east-1", description="S3 region.")
+
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: Port = Field(default=8000, description="Port the API listens on; 0 takes a free one.")
+    public_base_url: str | None = Field(
+        default=None, description="How callers reach the API, for picture URLs; empty: as the request came in."
+    )
+    max_body_bytes: Count = Field(default=2**20, description="Largest request body.")
+    max_prompt_characters: Count = Field(default=1000, description="Longest prompt.")
+    sync_wait_seconds: Seconds = Field(default=600, description="How long /v1/images/generations waits for its job.")
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=20, description="How long work in hand may take to finish when a process is told to stop."
+    )
+
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs: auto, cpu, cuda or cuda:N."
+    )
+    worker_threads: Count | None = Field(default=None, description="CPU threads of the model; empty: all cores.")
+    worker_heartbeat_ttl_seconds: Annotated[int, Field(ge=2)] = Field(
+        default=8, description="A worker silent for this long is taken for dead."
+    )
+    job_timeout_seconds: Count = Field(default=600, description="Longest run of one job.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log line written."
+    )
+
+    @property
+    def model_folder(self) -> Path:
+        """The model to serve: the one asked for, else the one that ships with the project."""
+        return self.model_dir or Path(__file__).resolve().parent.parent / "models" / "weights"
+
+    @property
+    def result_ttl_seconds(self) -> int:
+        """How long a finished job can be read, in whole seconds."""
+        return max(1, round(self.result_ttl_hours * 3600))
+
+    @model_validator(mode="after")
+    def _storage_is_one_of_ours(self) -> Self:
+        scheme = (self.storage_url or "file:///").partition("://")[0]
+        if scheme not in ("file", "s3"):
+            raise ValueError(f"UNCLIP_STORAGE_URL must begin with s3:// or file:///, not {scheme}://")
+        if (self.storage_access_key_id is None) != (self.storage_secret_access_key is None):
+            raise ValueError("UNCLIP_STORAGE_ACCESS_KEY_ID and UNCLIP_STORAGE_SECRET_ACCESS_KEY go together")
+        return self

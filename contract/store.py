@@ -1,0 +1,152 @@
+"""The image store: finished pictures by id, in a folder or in an S3 bucket, through obstore."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from contract.errors import ImageNotFound, StoreDown
+from contract.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+IMAGE_ID = re.compile(r"([0-9a-f]{32})-(0|[1-9][0-9]?)")
+CONTENT_TYPE = "image/png"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one request to a bucket may take: to connect, between two reads, in all, and while a failed one is repeated."""
+
+    connect: timedelta
+    read: timedelta
+    whole: timedelta
+    repeat: timedelta
+
+
+# A caller waits for a read, and an outage must be told within two seconds: repeat + read stays below that. Repeats are for
+# connections that the server closed while they lay idle.
+READING = Patience(timedelta(seconds=0.8), timedelta(seconds=1.4), timedelta(seconds=30), timedelta(seconds=0.4))
+# Only workers write; a picture of some megabytes on a slow line takes its time.
+WRITING = Patience(timedelta(seconds=0.8), timedelta(seconds=20), timedelta(seconds=60), timedelta(seconds=1))
+MAX_REPEATS = 3
+FIRST_PAUSE = timedelta(milliseconds=20)
+
+
+def image_id(job_id: str, index: int) -> str:
+    """Return the id of picture `index` of a job: a function of both, so that a repeated job overwrites its own pictures."""
+    return f"{job_id}-{index}"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A picture file as it was stored."""
+
+    bytes: bytes
+    content_type: str
+
+
+class ImageStore:
+    """Keeps pictures by id. A put is whole or not at all; every method raises StoreDown when the store does not answer."""
+
+    def __init__(self, reader: LocalStore | S3Store, writer: LocalStore | S3Store, folder: Path | None) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._folder = folder
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open the store that the settings name, without asking anything of it yet; a local folder is made."""
+        url = settings.storage_url
+        if url is not None and url.startswith("s3://"):
+            return cls(_bucket(url, settings, READING), _bucket(url, settings, WRITING), None)
+        folder = settings.data_dir if url is None else Path(unquote(urlsplit(url).path))
+        with _outages():
+            # The folder holds what people asked for: its owner's business alone.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        local = LocalStore(folder)
+        return cls(local, local, folder)
+
+    def put(self, image_id: str, data: bytes, content_type: str = CONTENT_TYPE) -> None:
+        """Store a picture, replacing one of the same id. Raises ImageNotFound for what is not an image id."""
+        # A folder keeps no attributes and obstore refuses them there; readers know the type by the key's ending.
+        attributes = None if self._folder else {"Content-Type": content_type}
+        with _outages():
+            obstore.put(self._writer, _key(image_id), data, attributes=attributes, use_multipart=False)
+
+    def get(self, image_id: str) -> StoredImage:
+        """Return a stored picture. Raises ImageNotFound for one that is not there."""
+        key = _key(image_id)
+        with _outages():
+            try:
+                return StoredImage(obstore.get(self._reader, key).bytes().to_bytes(), CONTENT_TYPE)
+            except FileNotFoundError as error:
+                raise ImageNotFound(image_id) from error
+
+    def delete(self, image_id: str) -> None:
+        """Remove a picture; one that is not there is no error."""
+        with _outages():
+            try:
+                obstore.delete(self._writer, _key(image_id))
+            except FileNotFoundError:
+                return
+
+    def ping(self) -> None:
+        """Return if the store answers, raise StoreDown if not: the bucket can be listed, or the folder written to."""
+        if self._folder is not None:
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise StoreDown(f"{self._folder} is not a folder that can be written to")
+            return
+        with _outages():
+            for _ in obstore.list(self._reader, prefix="images", chunk_size=1):
+                break
+
+
+def _key(image_id: str) -> str:
+    match = IMAGE_ID.fullmatch(image_id)
+    if match is None:
+        raise ImageNotFound(image_id)
+    return f"images/{match[1]}/{match[2]}.png"
+
+
+def _bucket(url: str, settings: Settings, patience: Patience) -> S3Store:
+    config: S3Config = {"region": settings.storage_region}
+    if settings.storage_endpoint_url is not None:
+        # Servers other than Amazon's rarely have a host name per bucket.
+        config |= {"endpoint": settings.storage_endpoint_url, "virtual_hosted_style_request": False}
+    if settings.storage_access_key_id is not None and settings.storage_secret_access_key is not None:
+        config["access_key_id"] = settings.storage_access_key_id
+        config["secret_access_key"] = settings.storage_secret_access_key.get_secret_value()
+    client: ClientConfig = {
+        "connect_timeout": patience.connect,
+        "read_timeout": patience.read,
+        "timeout": patience.whole,
+        "allow_http": True,
+    }
+    retry: RetryConfig = {
+        "max_retries": MAX_REPEATS,
+        "retry_timeout": patience.repeat,
+        "backoff": {"init_backoff": FIRST_PAUSE, "max_backoff": timedelta(seconds=0.2), "base": 2},
+    }
+    return S3Store.from_url(url, config=config, client_options=client, retry_config=retry)
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    """Turn whatever keeps the store from serving into StoreDown."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StoreDown(f"{type(error).__name__}: {error}") from error
