@@ -1,0 +1,109 @@
+"""The text tower as the cascade uses it: caption to token states and to the CLIP text embedding z_t.
+
+It is open_clip's `HFTextEncoder` (mean pooling, linear projection) with the same parameter names, built on transformers alone:
+importing open_clip brings torchvision and timm, about 2.5 s of every worker's start. A test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from models.checkpoint import load_part, load_strict
+from models.errors import CheckpointError
+
+OWN_KEYS = ("embedding_dim", "context_length")  # in config.json beside transformers' own
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """What the cascade knows of B captions.
+
+    embeds: (B, D) z_t with norm sqrt(D). tokens: (B, L, D) states. mask: (B, L) bool, True = token. truncated: tokens cut off, each.
+    """
+
+    embeds: Tensor
+    tokens: Tensor
+    mask: Tensor
+    truncated: tuple[int, ...]
+
+    def row(self, index: int) -> TextFeatures:
+        """One caption's features, still with a batch axis of 1."""
+        one = slice(index, index + 1)
+        return TextFeatures(self.embeds[one], self.tokens[one], self.mask[one], self.truncated[one])
+
+
+class TextNet(nn.Module):
+    """A BERT and the learned projection into the joint space."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel  # 0.4 s, and only the worker needs it
+
+        bert = BertConfig(**{key: value for key, value in config.items() if key not in OWN_KEYS})
+        self.transformer = BertModel(bert, add_pooling_layer=False)
+        self.proj = nn.Linear(bert.hidden_size, config["embedding_dim"], bias=False)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """ids: (B, L) int64, mask: (B, L) bool. Returns the projected mean (B, D), not normalised, and the token states (B, L, W)."""
+        states = self.transformer(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        weights = mask[..., None].to(states.dtype)
+        return self.proj((states * weights).sum(1) / weights.sum(1)), states
+
+
+class TextTower:
+    """Captions in, `TextFeatures` out; frozen."""
+
+    def __init__(self, net: TextNet, tokenizer: Tokenizer, context_length: int) -> None:
+        self.net = net.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.context_length = context_length
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> TextTower:
+        """Load `text_encoder/` and `tokenizer/` of a model folder. Raises CheckpointError."""
+        config, tensors = load_part(folder / "text_encoder")
+        with torch.device("meta"):
+            net = TextNet(config)
+        net = net.to_empty(device="cpu")
+        net.transformer.embeddings.register_buffer(
+            "position_ids", torch.arange(config["max_position_embeddings"])[None], persistent=False
+        )
+        net.transformer.embeddings.register_buffer(
+            "token_type_ids", torch.zeros(1, config["max_position_embeddings"], dtype=torch.long), persistent=False
+        )
+        load_strict(net, tensors, "text_encoder")
+        return cls(net.to(device), load_tokenizer(folder / "tokenizer" / "tokenizer.json"), config["context_length"])
+
+    @torch.inference_mode()
+    def encode(self, captions: list[str]) -> TextFeatures:
+        """Encode captions; what is longer than `context_length` tokens is cut off and counted."""
+        encodings = self.tokenizer.encode_batch(captions)
+        length, device = self.context_length, self.net.proj.weight.device
+        ids = torch.zeros(len(captions), length, dtype=torch.long)
+        mask = torch.zeros(len(captions), length, dtype=torch.bool)
+        for row, encoding in enumerate(encodings):
+            kept = encoding.ids if len(encoding.ids) <= length else [*encoding.ids[: length - 1], encoding.ids[-1]]
+            ids[row, : len(kept)] = torch.tensor(kept)
+            mask[row, : len(kept)] = True
+        projected, states = self.net(ids.to(device), mask.to(device))
+        embeds = nn.functional.normalize(projected, dim=-1) * math.sqrt(projected.shape[-1])
+        truncated = tuple(max(0, len(encoding.ids) - length) for encoding in encodings)
+        return TextFeatures(embeds, states, mask.to(device), truncated)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer without its own truncation and padding: what is cut off is ours to count. Raises CheckpointError."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a bare Exception for a missing or broken file
+        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

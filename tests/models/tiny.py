@@ -1,0 +1,89 @@
+"""A whole cascade with chance weights, small enough that a test draws a picture in a tenth of a second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from models.checkpoint import save_part, write_manifest
+from models.clip.text import TextNet
+from models.nets.configs import prior_json, text_proj_json, unet_json
+from models.nets.prior import PriorConfig, PriorTransformer
+from models.nets.text_proj import TextProjConfig, TextProjection
+from models.nets.unet import UNet, UNetConfig
+
+DIM, CONTEXT_LENGTH = 16, 12
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+DEFAULTS = {"steps": 3, "guidance_scale": 2.0, "prior_steps": 2, "prior_guidance_scale": 2.0, "upsample_steps": 2}
+
+
+def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
+    """Write a model folder that `Cascade.load` and `read_model_info` take; same seed, same weights. Returns the folder."""
+    torch.manual_seed(seed)
+    _write_text(folder)
+    _write_nets(folder)
+    shared = {"_class_name": "UnCLIPScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
+    schedulers = {
+        "prior_scheduler": {"prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": False},
+        "decoder_scheduler": {"prediction_type": "v_prediction", "sampler": "dpm_solver_2m", "clip_sample": True},
+        "super_res_scheduler": {
+            "prediction_type": "v_prediction", "sampler": "dpm_solver_2m", "clip_sample": True, "augmentation_level": 50
+        },
+    }  # fmt: skip
+    for name, values in schedulers.items():
+        _write_json(folder / name / "scheduler_config.json", shared | values)
+    about = {
+        "format_version": 1, "name": "tiny", "created": 1795305600, "native_sizes": [64, 256],
+        "stages": ["prior", "decoder", "upsample_256"], "max_prompt_tokens": CONTEXT_LENGTH, "defaults": DEFAULTS,
+    }  # fmt: skip
+    _write_json(folder / "model_index.json", {"_class_name": "UnCLIPPipeline", "unclip": about})
+    write_manifest(folder)
+    return folder
+
+
+def _write_text(folder: Path) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    (folder / "tokenizer").mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    config = {
+        "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": DIM, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 32, "max_position_embeddings": 16, "embedding_dim": DIM, "context_length": CONTEXT_LENGTH,
+    }  # fmt: skip
+    save_part(folder / "text_encoder", config, TextNet(config).state_dict(), storage="int8_rows")
+
+
+def _write_nets(folder: Path) -> None:
+    prior = PriorTransformer(PriorConfig(DIM, 2, 8, 1, CONTEXT_LENGTH))
+    decoder = UNet(
+        UNetConfig(
+            in_channels=3, out_channels=3, block_out_channels=(8, 16), layers_per_block=1, attention=(False, True),
+            mid_attention=True, attention_head_dim=8, cross_attention_dim=DIM, class_embed_type="identity",
+            norm_num_groups=4, patch_size=4,
+        )
+    )  # fmt: skip
+    upsampler = UNet(
+        UNetConfig(
+            in_channels=6, out_channels=3, block_out_channels=(8, 8), layers_per_block=1, attention=(False, False),
+            mid_attention=False, attention_head_dim=0, cross_attention_dim=0, class_embed_type="timestep",
+            norm_num_groups=4, patch_size=8,
+        )
+    )  # fmt: skip
+    text_proj = TextProjection(TextProjConfig(DIM, decoder.config.time_embed_dim, DIM))
+    save_part(folder / "prior", prior_json(prior.config), prior.state_dict())
+    save_part(folder / "decoder", unet_json(decoder.config), decoder.state_dict())
+    save_part(folder / "super_res_first", unet_json(upsampler.config), upsampler.state_dict())
+    save_part(folder / "text_proj", text_proj_json(text_proj.config), text_proj.state_dict())
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
