@@ -1,0 +1,112 @@
+"""Admission: from a well-formed request to a spec, or a typed refusal. Defaults, limits, the seed, the prompt filter."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from typing import TypeVar, cast
+
+from contract.catalog import ALIASES, ModelInfo
+from contract.errors import (
+    ContentBlocked,
+    InvalidParameter,
+    InvalidPrompt,
+    InvalidSize,
+    PromptEmpty,
+    PromptTooLong,
+    UnknownModel,
+    UnsupportedParameter,
+)
+from contract.spec import OUTPUT_FORMATS, SEEDS, SIZES, GenerateSpec, OutputFormat, Size
+from safety.prompt_filter import PromptFilter
+from service.drawing import DrawingRequest
+
+Value = TypeVar("Value")
+
+KNOWN_ELSEWHERE = ("jpeg", "webp", "gif", "svg")
+"""File formats of OpenAI's API that this service does not write."""
+
+REFUSED_CATEGORIES = ("Cc", "Cs")
+"""Control characters, and halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
+
+
+class Admission:
+    """Decides what may be drawn. Touches neither queue nor store: a refusal leaves no trace."""
+
+    def __init__(self, model: ModelInfo, prompt_filter: PromptFilter, max_prompt_characters: int) -> None:
+        self.model = model
+        self.prompt_filter = prompt_filter
+        self.max_prompt_characters = max_prompt_characters
+
+    def admit(self, request: DrawingRequest) -> GenerateSpec:
+        """Return the spec of `request` with every default resolved. Raises a RequestError that names the field at fault."""
+        spec = self.build_spec(request)
+        verdict = self.prompt_filter.check(spec.prompt)
+        if not verdict.allowed:
+            raise ContentBlocked(verdict.categories)
+        return spec
+
+    def build_spec(self, request: DrawingRequest) -> GenerateSpec:
+        """Return the spec of `request`, its prompt unfiltered."""
+        self._check_model(request.model)
+        defaults = self.model.defaults
+        return GenerateSpec(
+            model=self.model.name,
+            prompt=self._checked_prompt(request.prompt),
+            n=_or(request.n, 1),
+            size=self._checked_size(request),
+            output_format=_checked_format(request.output_format),
+            seed=_or(request.seed, secrets.randbelow(SEEDS)),
+            steps=_or(request.steps, defaults.steps),
+            guidance_scale=_or(request.guidance_scale, defaults.guidance_scale),
+            prior_steps=_or(request.prior_steps, defaults.prior_steps),
+            prior_guidance_scale=_or(request.prior_guidance_scale, defaults.prior_guidance_scale),
+            upsample_steps=_or(request.upsample_steps, defaults.upsample_steps),
+            user=request.end_user,
+        )
+
+    def _check_model(self, name: str | None) -> None:
+        if not self.model.answers_to(name):
+            raise UnknownModel(str(name), [self.model.name, *ALIASES])
+
+    def _checked_size(self, request: DrawingRequest) -> Size:
+        size = _or(request.size, request.default_size or self._native_size())
+        if size not in SIZES:
+            raise InvalidSize(size, SIZES)
+        return cast(Size, size)
+
+    def _native_size(self) -> str:
+        """The offered size nearest to what the model draws without resampling."""
+        largest = max(self.model.native_sizes)
+        return min(SIZES, key=lambda size: abs(int(size.partition("x")[0]) - largest))
+
+    def _checked_prompt(self, prompt: str) -> str:
+        for position, character in enumerate(prompt):
+            if unicodedata.category(character) in REFUSED_CATEGORIES and character not in "\t\n\r":
+                raise InvalidPrompt(f"the prompt holds U+{ord(character):04X} at position {position}, which is not text")
+        stripped = prompt.strip()
+        if not _has_visible(stripped):
+            raise PromptEmpty
+        if len(stripped) > self.max_prompt_characters:
+            raise PromptTooLong(len(stripped), self.max_prompt_characters)
+        return stripped
+
+
+def _or(given: Value | None, default: Value) -> Value:
+    return default if given is None else given
+
+
+def _has_visible(text: str) -> bool:
+    """True when some character leaves ink: not a space, a format character such as a zero-width joiner, or unassigned."""
+    return any(unicodedata.category(character)[0] not in "ZC" for character in text)
+
+
+def _checked_format(name: str | None) -> OutputFormat:
+    if name is None:
+        return "png"
+    if name in OUTPUT_FORMATS:
+        return cast(OutputFormat, name)
+    offered = ", ".join(OUTPUT_FORMATS)
+    if name in KNOWN_ELSEWHERE:
+        raise UnsupportedParameter("output_format", f"pictures are not written as {name} here; choose one of {offered}")
+    raise InvalidParameter("output_format", f"output_format should be one of {offered}, not {name[:40]!r}")

@@ -1,0 +1,72 @@
+"""The ASGI application: routes, middleware, error handlers, and the OpenAPI page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+from contract.settings import Settings
+from service.errors import add_error_handlers
+from service.health import endpoints as health
+from service.images import endpoints as images
+from service.jobs import endpoints as jobs
+from service.middleware import BodyLimit, RequestContext
+from service.openai import endpoints as openai
+from service.resources import Resources
+
+DESCRIPTION = """\
+A self-hosted DALL·E 2: prompts in, pictures out, through an unCLIP cascade (prior, 64-pixel decoder, upsampler).
+
+Two ways to draw: `POST /v1/images/generations` waits for the pictures and speaks OpenAI's API; `POST /v1/jobs` answers at
+once with a job to follow. Both queue the same job. Every reply carries `x-request-id`; every error has one JSON shape.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application. Queue and store may be down: it starts, tells so at `/readyz`, and recovers by itself.
+
+    Raises ModelError when the model folder cannot be read, and ValueError when `settings` name no queue.
+    """
+    # Not in the lifespan: building asks nothing of queue or store, and a wrong setting stops the start with its own words.
+    resources = Resources.build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        resources.close()
+
+    app = FastAPI(
+        title="unclip",
+        version=_version(),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redoc_url=None,
+        # A path with a slash too many is answered as unknown: a redirect would lose the body of a POST in some clients.
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        # First is outermost.
+        middleware=[Middleware(RequestContext), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
+    )
+    app.state.resources = resources
+    add_error_handlers(app)
+    # openai before images: /v1/images/generations must not be read as the id of an image.
+    for resource in (openai, jobs, images, health):
+        app.include_router(resource.router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _version() -> str:
+    try:
+        return version("unclip")
+    except PackageNotFoundError:  # Run from a checkout that was never installed.
+        return "0.0.0"

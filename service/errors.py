@@ -1,0 +1,227 @@
+"""How errors leave: one handler per kind, one JSON shape for all, and the same errors declared in OpenAPI with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from contract.errors import (
+    BodyTooLarge,
+    ContentBlocked,
+    ImageNotFound,
+    InternalError,
+    InvalidJson,
+    InvalidParameter,
+    InvalidSize,
+    JobCanceled,
+    JobFailed,
+    JobNotCancelable,
+    JobNotFound,
+    MethodNotAllowed,
+    OutageError,
+    PromptEmpty,
+    PromptTooLong,
+    QueueDown,
+    QueueFull,
+    RouteNotFound,
+    StoreDown,
+    UnclipError,
+    UnknownField,
+    UnknownModel,
+    UnsupportedMediaType,
+    UnsupportedParameter,
+    WaitTimedOut,
+    shortened,
+)
+from contract.spec import SIZES
+
+log = structlog.get_logger("service")
+
+CLIENT_LEFT_STATUS = 499
+"""nginx's status for a caller that hung up; it is only seen in the log."""
+
+# The OpenAI clients repeat 409, 429 and 5xx by themselves; here that would draw everything once more.
+_NOT_TO_BE_REPEATED = (JobFailed, JobCanceled, WaitTimedOut)
+
+
+DRAWING_REFUSALS: tuple[type[UnclipError], ...] = (
+    InvalidJson,
+    InvalidParameter,
+    InvalidSize,
+    PromptEmpty,
+    PromptTooLong,
+    UnknownField,
+    UnknownModel,
+    UnsupportedParameter,
+    ContentBlocked,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    QueueFull,
+    QueueDown,
+    StoreDown,
+)
+"""What any route that takes a drawing request may answer."""
+
+
+class BodyOverLimit(HTTPException):
+    """Raised where a body is read, once it is over the limit. FastAPI lets HTTPException through and wraps anything else."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(status_code=BodyTooLarge.status)
+        self.limit_bytes = limit_bytes
+
+
+class ModerationDetails(BaseModel):
+    """What the content filter objected to."""
+
+    moderation_stage: str = Field(examples=["input"])
+    categories: list[str] = Field(examples=[["sexual"]])
+
+
+class ErrorDetail(BaseModel):
+    """One error: `message` for people, the rest for programs."""
+
+    message: str = Field(description="What is wrong, with which value, and the way out.")
+    type: str = Field(description="The family of the error.", examples=["invalid_request_error"])
+    param: str | None = Field(description="The request field at fault, if one is.", examples=["size"])
+    code: str = Field(description="The error, for programs.", examples=["unsupported_size"])
+    moderation_details: ModerationDetails | None = Field(default=None, description="Only with `moderation_blocked`.")
+
+
+class ErrorBody(BaseModel):
+    """Every reply with a status of 400 or more; the shape that the OpenAI clients parse."""
+
+    model_config = ConfigDict(title="Error")
+
+    error: ErrorDetail
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error of the app leave in the one shape."""
+    app.add_exception_handler(UnclipError, _on_unclip_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_client_left)
+
+
+def error_response(
+    error: UnclipError, headers: Mapping[str, str] | None = None, *, beside: Mapping[str, object] | None = None
+) -> JSONResponse:
+    """Return the reply for `error`, with Retry-After where waiting helps and `x-should-retry: false` where repeating harms.
+
+    beside: further keys of the body, next to "error".
+    """
+    sent = dict(headers or {})
+    if isinstance(error, _NOT_TO_BE_REPEATED):
+        sent["x-should-retry"] = "false"
+    elif error.retry_after_seconds is not None:
+        sent["Retry-After"] = str(error.retry_after_seconds)
+    return JSONResponse({**error.wire(), **(beside or {})}, status_code=error.status, headers=sent)
+
+
+def errors(*kinds: type[UnclipError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` of a route that can answer with `kinds`, an example of each by its code."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for example in (EXAMPLES[kind] for kind in kinds):
+        entry = declared.setdefault(example.status, _declaration(""))
+        entry["content"]["application/json"]["examples"][example.code] = {"value": example.wire()}
+    for entry in declared.values():
+        entry["description"] = ", ".join(f"`{code}`" for code in entry["content"]["application/json"]["examples"])
+    # "default" also keeps FastAPI from declaring a 422 of another shape, which is never sent.
+    declared["default"] = _declaration("Any other refusal or fault, in the same shape.")
+    declared["default"]["content"]["application/json"]["examples"]["internal_error"] = {"value": InternalError().wire()}
+    return declared
+
+
+def _declaration(description: str) -> dict[str, Any]:
+    return {"model": ErrorBody, "description": description, "content": {"application/json": {"examples": {}}}}
+
+
+_JOB_ID = "5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"
+
+EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
+    type(example): example
+    for example in (
+        BodyTooLarge(2**20),
+        ContentBlocked(["sexual"]),
+        ImageNotFound(f"{_JOB_ID}-9"),
+        InvalidJson("Expecting value at character 12"),
+        InvalidParameter("n", "n should be less than or equal to 10, not 11"),
+        InvalidSize("300x300", SIZES),
+        JobCanceled(_JOB_ID),
+        JobFailed(_JOB_ID, "the decoder met a value that is not a number"),
+        JobNotCancelable(_JOB_ID, "succeeded"),
+        JobNotFound(_JOB_ID),
+        PromptEmpty(),
+        PromptTooLong(1044, 1000),
+        QueueDown(),
+        QueueFull(1000, 1000),
+        StoreDown(),
+        UnknownField("promt", ["prompt", "n", "size"]),
+        UnknownModel("dall-e-9", ["unclip-bootstrap", "dall-e-2"]),
+        UnsupportedMediaType("text/plain"),
+        UnsupportedParameter("stream", "stream is not offered; leave it out, or follow POST /v1/jobs"),
+        WaitTimedOut(_JOB_ID, 600),
+    )
+}
+
+
+async def _on_unclip_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnclipError)
+    if isinstance(error, OutageError):
+        log.warning("outage", code=error.code, reason=getattr(error, "reason", ""))
+    return error_response(error)
+
+
+async def _on_validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_response(error_of_validation(error.errors()))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(_error_of_http(request, error), error.headers)
+
+
+async def _on_client_left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT_STATUS)
+
+
+def error_of_validation(faults: Sequence[Mapping[str, Any]]) -> UnclipError:
+    """Return the typed error for the first of pydantic's `faults`."""
+    fault = faults[0]
+    location = [str(part) for part in fault["loc"][1:]]
+    if fault["type"] == "json_invalid":
+        return InvalidJson(f"{fault['ctx']['error']} at character {location[0]}")
+    if not location:
+        return InvalidJson("it is empty" if fault["type"] == "missing" else "an object in braces is expected")
+    param = ".".join(location)
+    if fault["type"] == "missing":
+        return InvalidParameter(param, f"{param} is required")
+    demand = str(fault["msg"]).replace("Input", param, 1)
+    given = fault.get("input")
+    # A word about the value, where it is short enough to be one.
+    got = f", not {shortened(repr(given))}" if isinstance(given, str | int | float | None) else ""
+    return InvalidParameter(param, f"{demand}{got}")
+
+
+def _error_of_http(request: Request, error: HTTPException) -> UnclipError:
+    if isinstance(error, BodyOverLimit):
+        return BodyTooLarge(error.limit_bytes)
+    match error.status_code:
+        case 400:  # FastAPI's word for a body that it could not read: not UTF-8, nested beyond bounds …
+            return InvalidJson("it cannot be read")
+        case 404:
+            return RouteNotFound(request.url.path)
+        case 405:
+            return MethodNotAllowed(request.method, request.url.path)
+        case _:
+            return InternalError()

@@ -1,0 +1,113 @@
+"""Jobs on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.record import ImageRecord, JobRecord
+from contract.states import JobState
+from service.drawing import DrawingRequest, DrawingWarning, warnings_of
+from service.urls import PublicUrls
+
+_ID = "5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"
+
+
+class JobRequest(DrawingRequest):
+    """One job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"operation": "generate", "prompt": "a red apple", "seed": 7, "size": "256x256"}]}
+    )
+
+    operation: Literal["generate"] = Field(description="What to do: `generate` draws from the prompt.")
+
+
+class JobProgress(BaseModel):
+    """How far a running job is."""
+
+    stage: str = Field(description="The model's stage at work.", examples=["decoder"])
+    step: int = Field(description="Steps done in this stage.", examples=[7])
+    steps: int = Field(description="Steps of this stage.", examples=[20])
+    fraction: float = Field(description="Share of the whole job that is done, 0 to 1.", examples=[0.41])
+
+
+class JobImage(BaseModel):
+    """One finished picture."""
+
+    id: str = Field(examples=[f"{_ID}-0"])
+    index: int = Field(examples=[0])
+    url: str = Field(description="Where the file is.", examples=[f"http://127.0.0.1:8000/v1/images/{_ID}-0"])
+    seed: int = Field(description="With this seed and n=1 the same picture is drawn again alone.", examples=[7])
+    width: int = Field(examples=[256])
+    height: int = Field(examples=[256])
+    content_type: str = Field(examples=["image/png"])
+    bytes: int = Field(description="Size of the file.", examples=[61440])
+
+    @classmethod
+    def of(cls, image: ImageRecord, urls: PublicUrls) -> JobImage:
+        """Return `image` as callers see it."""
+        return cls(url=urls.image(image.id), **image.model_dump())
+
+
+class JobErrorDetail(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(examples=["numerical_failure"])
+    message: str = Field(examples=["the decoder met a value that is not a number"])
+
+
+class JobResponse(BaseModel):
+    """A job as it stands now. Times are Unix seconds."""
+
+    id: str = Field(examples=[_ID])
+    object: Literal["job"] = "job"
+    operation: str = Field(examples=["generate"])
+    status: JobState = Field(description="`queued`, `running`, then one of `succeeded`, `failed`, `canceled`.")
+    created_at: int = Field(examples=[1795363200])
+    started_at: int | None = Field(examples=[1795363201])
+    finished_at: int | None = Field(examples=[None])
+    progress: JobProgress | None = Field(description="Set while the job runs.")
+    queue_position: int | None = Field(description="1 is next; null once the job has left the queue.")
+    model: str = Field(examples=["unclip-bootstrap"])
+    prompt: str = Field(examples=["a red apple"])
+    n: int = Field(examples=[1])
+    size: str = Field(examples=["256x256"])
+    seed: int = Field(description="The job's seed: picture i has `seed + i`, counted modulo 2^32.", examples=[7])
+    images: list[JobImage] = Field(description="Filled when the job has succeeded.")
+    native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
+    timings: dict[str, float] = Field(description="Seconds per stage.", examples=[{"prior": 0.3, "decoder": 2.1}])
+    attempts: int = Field(description="How often a worker has begun the job.")
+    warnings: list[DrawingWarning]
+    error: JobErrorDetail | None = Field(description="Set when the job has failed.")
+
+    @classmethod
+    def of(cls, job: JobRecord, urls: PublicUrls) -> JobResponse:
+        """Return `job` as callers see it."""
+        return cls(
+            id=job.id,
+            operation=job.operation,
+            status=job.state,
+            created_at=int(job.created_at.timestamp()),
+            started_at=_unix_seconds(job.started_at),
+            finished_at=_unix_seconds(job.finished_at),
+            progress=JobProgress(**job.progress.model_dump()) if job.progress else None,
+            queue_position=job.queue_position,
+            model=job.spec.model,
+            prompt=job.spec.prompt,
+            n=job.spec.n,
+            size=job.spec.size,
+            seed=job.spec.seed,
+            images=[JobImage.of(image, urls) for image in job.images],
+            native_size=job.native_size,
+            timings=dict(job.timings),
+            attempts=job.attempts,
+            warnings=warnings_of(job),
+            error=JobErrorDetail(**job.error.model_dump()) if job.error else None,
+        )
+
+
+def _unix_seconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())

@@ -1,0 +1,41 @@
+"""Blocking calls off the event loop, with a bound on how long a caller waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from contract.errors import OutageError
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+PATIENCE_SECONDS = 1.8
+"""The queue's and the store's own time-outs are shorter; this one also covers waiting for a thread, so that callers get
+their 503 within two seconds however many of them wait on a part that hangs."""
+
+THREADS = 32
+"""For each part: a store that hangs must not take the threads of the queue."""
+
+
+class Offload:
+    """Runs blocking calls on threads. `down` is the outage of the part that is called: what the caller gets for no answer."""
+
+    def __init__(self, threads: int = THREADS, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.threads = threads
+        self.patience_seconds = patience_seconds
+        self._limiters: dict[type[OutageError], anyio.CapacityLimiter] = {}
+
+    async def __call__(self, down: type[OutageError], call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return `call(*args, **kwargs)`, run on a thread. Raises what it raises, or `down()` when it takes too long."""
+        # Made here: a limiter belongs to a running event loop, and there is none yet when this object is built.
+        limiter = self._limiters.setdefault(down, anyio.CapacityLimiter(self.threads))
+        try:
+            with anyio.fail_after(self.patience_seconds):
+                return await anyio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True, limiter=limiter)
+        except TimeoutError:
+            raise down(f"no answer within {self.patience_seconds} s") from None

@@ -1,0 +1,1 @@
+"""The endpoints that programs written against OpenAI's image API call."""

@@ -1,0 +1,40 @@
+"""`/v1/images/generations` and `/v1/models`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+
+from contract.errors import JobCanceled, JobFailed, MethodNotAllowed, WaitTimedOut
+from service.errors import DRAWING_REFUSALS, errors
+from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
+from service.openai.service import answer
+from service.resources import Admitting, Images, Jobs, Model, Urls, json_only
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.post(
+    "/images/generations",
+    dependencies=[Depends(json_only)],
+    response_model_exclude_none=True,
+    responses=errors(*DRAWING_REFUSALS, JobFailed, JobCanceled, WaitTimedOut),
+)
+async def generate_images(
+    body: GenerationRequest, request: Request, admission: Admitting, jobs: Jobs, images: Images, urls: Urls
+) -> ImagesResponse:
+    """Draw and wait. It is the same job as `POST /v1/jobs` makes, and goes on when the caller hangs up."""
+    submitted = await jobs.submit(admission.admit(body))
+    job = await jobs.wait(submitted.id, request.is_disconnected)
+    return await answer(job, body.response_format, images, urls)
+
+
+@router.get("/images/generations", include_in_schema=False)
+async def refuse_to_list_images() -> None:
+    """Answer 405: without this route a GET here would look for an image named "generations"."""
+    raise HTTPException(MethodNotAllowed.status, headers={"Allow": "POST"})
+
+
+@router.get("/models")
+async def list_models(model: Model) -> ModelList:
+    """List the one model served here, with its sizes, stages and defaults."""
+    return ModelList(data=[ModelCard.of(model)])

@@ -1,0 +1,34 @@
+"""A finished job, told as OpenAI's API tells it."""
+
+from __future__ import annotations
+
+import base64
+
+from contract.record import ImageRecord, JobRecord
+from service.drawing import warnings_of
+from service.images.service import ImagesService
+from service.openai.schemas import GeneratedImage, ImagesResponse
+from service.urls import PublicUrls
+
+
+async def answer(job: JobRecord, response_format: str | None, images: ImagesService, urls: PublicUrls) -> ImagesResponse:
+    """Return the reply for a job that has succeeded. Raises StoreDown or ImageNotFound when a wanted file cannot be read."""
+    if response_format == "b64_json":
+        data = [await _with_bytes(image, images) for image in job.images]
+    else:
+        data = [GeneratedImage(url=urls.image(image.id), seed=image.seed) for image in job.images]
+    return ImagesResponse(
+        created=int(job.created_at.timestamp()),
+        data=data,
+        size=job.spec.size,
+        output_format=job.spec.output_format,
+        native_size=job.native_size,
+        model=job.spec.model,
+        job_id=job.id,
+        warnings=warnings_of(job) or None,
+    )
+
+
+async def _with_bytes(image: ImageRecord, images: ImagesService) -> GeneratedImage:
+    stored = await images.read(image.id)
+    return GeneratedImage(b64_json=base64.b64encode(stored.bytes).decode("ascii"), seed=image.seed)

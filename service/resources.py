@@ -1,0 +1,105 @@
+"""What handlers need, built once per process and reached by type: `Jobs`, `Images`, `Health`, `Admitting`, `Urls`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from redis import Redis
+
+from contract.catalog import ModelInfo, read_model_info
+from contract.errors import UnsupportedMediaType
+from contract.queue import JobQueue, connect
+from contract.settings import Settings
+from contract.store import ImageStore
+from safety.prompt_filter import PromptFilter
+from service.admission import Admission
+from service.health.service import HealthService
+from service.images.service import ImagesService
+from service.jobs.service import JobsService
+from service.offload import Offload
+from service.urls import PublicUrls
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The services behind the routes. Building them touches neither queue nor store, so the API starts without them."""
+
+    model: ModelInfo
+    admission: Admission
+    jobs: JobsService
+    images: ImagesService
+    health: HealthService
+    public_base_url: str | None
+    redis: Redis
+
+    @classmethod
+    def build(cls, settings: Settings) -> Resources:
+        """Build from `settings`. Raises ModelError when the model folder cannot be read, ValueError without a redis_url."""
+        redis_url = settings.redis_url
+        if redis_url is None:
+            raise ValueError("UNCLIP_REDIS_URL must name a Redis or Valkey; `unclip serve` starts one of its own")
+        model = read_model_info(settings.model_folder)
+        offload = Offload()
+        redis = connect(redis_url, settings)
+        queue = JobQueue(redis, settings)
+        images = ImagesService(ImageStore.open(settings), offload)
+        return cls(
+            model=model,
+            admission=Admission(model, PromptFilter.load(), settings.max_prompt_characters),
+            jobs=JobsService(queue, images, offload, settings.sync_wait_seconds),
+            images=images,
+            health=HealthService(queue, images, offload),
+            public_base_url=settings.public_base_url,
+            redis=redis,
+        )
+
+    def close(self) -> None:
+        """Close the connections to the queue."""
+        self.redis.close()
+
+
+def _resources(request: Request) -> Resources:
+    resources = request.app.state.resources
+    assert isinstance(resources, Resources)
+    return resources
+
+
+def _jobs(request: Request) -> JobsService:
+    return _resources(request).jobs
+
+
+def _images(request: Request) -> ImagesService:
+    return _resources(request).images
+
+
+def _health(request: Request) -> HealthService:
+    return _resources(request).health
+
+
+def _admission(request: Request) -> Admission:
+    return _resources(request).admission
+
+
+def _model(request: Request) -> ModelInfo:
+    return _resources(request).model
+
+
+def _urls(request: Request) -> PublicUrls:
+    return PublicUrls(_resources(request).public_base_url or str(request.base_url))
+
+
+def json_only(request: Request) -> None:
+    """Refuse a body that does not say it is JSON, before anything reads it as one."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise UnsupportedMediaType(media_type or "none")
+
+
+Jobs = Annotated[JobsService, Depends(_jobs)]
+Images = Annotated[ImagesService, Depends(_images)]
+Health = Annotated[HealthService, Depends(_health)]
+Admitting = Annotated[Admission, Depends(_admission)]
+Model = Annotated[ModelInfo, Depends(_model)]
+Urls = Annotated[PublicUrls, Depends(_urls)]
