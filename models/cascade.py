@@ -46,7 +46,10 @@ class Cascade:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", threads: int | None = None) -> Cascade:
-        """Check and load a model folder. threads: torch's, for the whole process; pixels depend on it. Raises CheckpointError."""
+        """Check and load a model folder. Raises CheckpointError.
+
+        threads: torch's, for the whole process; the last bits of pixels depend on it.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
         verify_manifest(folder)
@@ -131,7 +134,7 @@ def load_unet(folder: Path, device: str) -> UNet:
     """Load a UNet strictly, channels last, which convolutions on CPU and CUDA prefer. Raises CheckpointError."""
     config, tensors = load_part(folder)
     net = ready(UNet(unet_config(config, folder.name)), tensors, folder.name, device)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return net.to(memory_format=torch.channels_last)
 
 
 def ready(net: Net, tensors: Mapping[str, Tensor], part: str, device: str) -> Net:

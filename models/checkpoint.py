@@ -36,7 +36,8 @@ def save_part(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Ten
         packed |= _pack(name, tensor.detach().cpu(), storage)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{TENSORS}.tmp"
-    save_file(packed, temporary, metadata={"format": "pt", "format_version": str(FORMAT_VERSION), "storage": storage})
+    # One key only: safetensors writes metadata in chance order, and the same tensors shall be the same bytes.
+    save_file(packed, temporary, metadata={"format_version": str(FORMAT_VERSION)})
     temporary.replace(folder / TENSORS)
     _write_json(folder / CONFIG, config)
 

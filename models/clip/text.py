@@ -25,7 +25,8 @@ OWN_KEYS = ("embedding_dim", "context_length")  # in config.json beside transfor
 class TextFeatures:
     """What the cascade knows of B captions.
 
-    embeds: (B, D) z_t with norm sqrt(D). tokens: (B, L, D) states. mask: (B, L) bool, True = token. truncated: tokens cut off, each.
+    embeds: (B, D) z_t with norm sqrt(D). tokens: (B, L, D) states. mask: (B, L) bool, True = token. truncated: for each, how
+    many tokens were cut off.
     """
 
     embeds: Tensor
@@ -51,7 +52,7 @@ class TextNet(nn.Module):
         self.proj = nn.Linear(bert.hidden_size, config["embedding_dim"], bias=False)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """ids: (B, L) int64, mask: (B, L) bool. Returns the projected mean (B, D), not normalised, and the token states (B, L, W)."""
+        """ids: (B, L) int64. mask: (B, L) bool. Returns the projected mean (B, D), not normalised, and the states (B, L, W)."""
         states = self.transformer(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         weights = mask[..., None].to(states.dtype)
         return self.proj((states * weights).sum(1) / weights.sum(1)), states

@@ -1,4 +1,4 @@
-"""The parts of an ADM UNet: scale-shift residual blocks and attention with added text keys (Dhariwal and Nichol 2021; GLIDE)."""
+"""The parts of an ADM UNet: scale-shift residual blocks, attention with added text keys (Dhariwal and Nichol 2021; GLIDE)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class ResnetBlock(nn.Module):
         scale, shift = self.time_emb_proj(nn.functional.silu(time))[:, :, None, None].chunk(2, dim=1)
         hidden = self.norm2(hidden) * (1 + scale) + shift
         hidden = self.conv2(nn.functional.silu(hidden))
-        return hidden + (shortcut if self.conv_shortcut is None else self.conv_shortcut(shortcut))
+        out: Tensor = hidden + (shortcut if self.conv_shortcut is None else self.conv_shortcut(shortcut))
+        return out
 
     def _resampled(self, x: Tensor) -> Tensor:
         if self.resample == "down":
@@ -46,7 +47,11 @@ class AddedKVAttention(nn.Module):
         super().__init__()
         self.heads = channels // head_dim
         self.group_norm = nn.GroupNorm(groups, channels, eps=EPSILON)
-        self.to_q, self.to_k, self.to_v = nn.Linear(channels, channels), nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.to_q, self.to_k, self.to_v = (
+            nn.Linear(channels, channels),
+            nn.Linear(channels, channels),
+            nn.Linear(channels, channels),
+        )
         self.add_k_proj, self.add_v_proj = nn.Linear(context_dim, channels), nn.Linear(context_dim, channels)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
@@ -59,7 +64,7 @@ class AddedKVAttention(nn.Module):
         mask = nn.functional.pad(context_mask, (0, pixels.shape[1]), value=True)[:, None, None]  # (B, 1, 1, L + H W)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         merged: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
-        return x + merged.mT.unflatten(2, x.shape[2:])
+        return x + merged.mT.reshape(x.shape)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, S, head_dim)
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, S, head_dim)

@@ -1,4 +1,4 @@
-"""Between the configs in a model folder, which are diffusers', and the nets' own: what a net cannot do is refused, never ignored."""
+"""Between the configs in a model folder, which are diffusers', and the nets' own; what a net cannot do is refused by name."""
 
 from __future__ import annotations
 
@@ -87,7 +87,14 @@ def prior_config(config: Mapping[str, Any]) -> PriorConfig:
 
 def prior_json(config: PriorConfig) -> dict[str, Any]:
     """The diffusers config of a prior."""
-    fields = ("embedding_dim", "num_attention_heads", "attention_head_dim", "num_layers", "num_embeddings", "additional_embeddings")
+    fields = (
+        "embedding_dim",
+        "num_attention_heads",
+        "attention_head_dim",
+        "num_layers",
+        "num_embeddings",
+        "additional_embeddings",
+    )
     return {"_class_name": "PriorTransformer", **{key: getattr(config, key) for key in fields}}
 
 

@@ -55,8 +55,8 @@ class PriorTransformer(nn.Module):
     def forward(self, z_t: Tensor, timesteps: Tensor, text_embeds: Tensor, text_tokens: Tensor, text_mask: Tensor) -> Tensor:
         """Predict the normalised x_0.
 
-        z_t: (B, D) noised z_i. timesteps: (B,). text_embeds: (B, D). text_tokens: (B, L, D). text_mask: (B, L) bool, True = token.
-        Returns (B, D).
+        z_t: (B, D) noised z_i. timesteps: (B,). text_embeds: (B, D). text_tokens: (B, L, D), L at most `num_embeddings`:
+        padding that no row needs may be left off. text_mask: (B, L) bool, True = token. Returns (B, D).
         """
         time = self.time_embedding(sinusoidal(timesteps, self.config.inner_dim).to(z_t.dtype))
         parts = [
@@ -66,7 +66,9 @@ class PriorTransformer(nn.Module):
             self.proj_in(z_t)[:, None],
             self.prd_embedding.to(z_t.dtype).expand(len(z_t), -1, -1),
         ]
-        hidden = torch.cat(parts, dim=1) + self.positional_embedding.to(z_t.dtype)  # (B, L + 4, inner)
+        positions = self.positional_embedding.to(z_t.dtype)
+        text, own = positions[:, : text_tokens.shape[1]], positions[:, self.config.num_embeddings :]
+        hidden = torch.cat(parts, dim=1) + torch.cat([text, own], dim=1)  # (B, L + 4, inner)
         visible = self.visible(text_mask)
         for block in self.transformer_blocks:
             hidden = block(hidden, visible)
@@ -105,7 +107,8 @@ class TransformerBlock(nn.Module):
     def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
         """hidden: (B, S, dim). visible: (B, 1, S, S) bool."""
         hidden = hidden + self.attn1(self.norm1(hidden), visible)
-        return hidden + self.ff(self.norm3(hidden))
+        out: Tensor = hidden + self.ff(self.norm3(hidden))
+        return out
 
 
 class SelfAttention(nn.Module):
@@ -120,7 +123,8 @@ class SelfAttention(nn.Module):
     def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
         """hidden: (B, S, dim). visible: (B, 1, S, S) bool."""
         q, k, v = (
-            project(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2) for project in (self.to_q, self.to_k, self.to_v)
+            project(hidden).reshape(*hidden.shape[:2], self.heads, -1).transpose(1, 2)
+            for project in (self.to_q, self.to_k, self.to_v)
         )  # each (B, heads, S, dim / heads)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         merged: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))

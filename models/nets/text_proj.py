@@ -43,7 +43,7 @@ class TextProjection(nn.Module):
         """
         in_time = self.embedding_proj(text_embeds) + self.clip_image_embeddings_project_to_time_embeddings(z_i)
         # diffusers lays the projection out channel-major: (B, cross, 4).
-        extra = self.clip_extra_context_tokens_proj(z_i).unflatten(-1, (-1, self.config.clip_extra_context_tokens)).mT
+        extra = self.clip_extra_context_tokens_proj(z_i).reshape(len(z_i), -1, self.config.clip_extra_context_tokens).mT
         text = self.text_encoder_hidden_states_norm(self.encoder_hidden_states_proj(text_tokens))
         return in_time, torch.cat([extra, text], dim=1)
 

@@ -1,1 +1,1 @@
-"""The stages of the cascade: each one network, advanced one step at a time over rows that differ in everything but the stage."""
+"""The stages of the cascade: each one network, advanced a step at a time over rows that differ in all but the stage."""

@@ -80,8 +80,10 @@ class DiffusionStage(ABC):
         x_0 = predict_x_0(output, x_t, at.alpha_t, self.sampling.prediction_type)
         x_0 = clamp_x_0(x_0, torch.full((len(plans),), self.sampling.limit, device=self.device))
         x_s = step(plans, at, x_t, x_0, x_0_last, self._noises(rows, lanes, x_t))
-        for row, row_x_s, row_x_0 in zip(rows, x_s.split(lanes), x_0.split(lanes), strict=True):
-            row.x_t, row.x_0 = row_x_s, row_x_0
+        lane = 0
+        for row, count in zip(rows, lanes, strict=True):
+            row.x_t, row.x_0 = x_s[lane : lane + count], x_0[lane : lane + count]
+            lane += count
             self._settle(row)
 
     def _noises(self, rows: Sequence[Row], lanes: Sequence[int], like: Tensor) -> Tensor:

@@ -55,9 +55,16 @@ def _write_text(folder: Path) -> None:
     (folder / "tokenizer").mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     config = {
-        "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": DIM, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "intermediate_size": 32, "max_position_embeddings": 16, "embedding_dim": DIM, "context_length": CONTEXT_LENGTH,
-    }  # fmt: skip
+        "model_type": "bert",
+        "vocab_size": len(vocabulary),
+        "hidden_size": DIM,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 16,
+        "embedding_dim": DIM,
+        "context_length": CONTEXT_LENGTH,
+    }
     save_part(folder / "text_encoder", config, TextNet(config).state_dict(), storage="int8_rows")
 
 

@@ -1,0 +1,1 @@
+"""Measures of a cascade: does it draw what is asked, and how fast."""

@@ -1,0 +1,63 @@
+"""One picture by the cascade, alone, timed by stage. Nothing here knows of data: a prompt and a seed go in."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.cascade import Cascade
+from models.errors import ModelError
+from models.row import DrawRequest
+
+
+class DrawSettings(TypedDict):
+    """How a picture is drawn; the names of `DrawRequest`."""
+
+    steps: int
+    guidance_scale: float
+    prior_steps: int
+    prior_guidance_scale: float
+    upsample_steps: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One picture, (H, W, 3) uint8, and the seconds that each stage took."""
+
+    pixels: NDArray[np.uint8]
+    seconds: dict[str, float]
+
+
+def default_settings(model_dir: Path) -> DrawSettings:
+    """The settings that the model's own folder recommends. Raises ModelError."""
+    path = model_dir / "model_index.json"
+    try:
+        defaults = json.loads(path.read_text(encoding="utf-8"))["unclip"]["defaults"]
+        return DrawSettings(
+            steps=int(defaults["steps"]),
+            guidance_scale=float(defaults["guidance_scale"]),
+            prior_steps=int(defaults["prior_steps"]),
+            prior_guidance_scale=float(defaults["prior_guidance_scale"]),
+            upsample_steps=int(defaults["upsample_steps"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} names no default settings: {error!r}") from error
+
+
+def draw(cascade: Cascade, prompt: str, seed: int, settings: DrawSettings) -> Drawn:
+    """Draw `prompt` at `seed`. Text encoding counts as a stage of its own, "text". Raises ModelError when the row fails."""
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
+    row = cascade.admit(DrawRequest(prompt=prompt, seed=seed, **settings))
+    seconds["text"] = time.perf_counter() - began
+    while row.stage != "done":
+        stage, began = row.stage, time.perf_counter()
+        cascade.stages[stage].run([row])
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
+        if row.failure is not None:
+            raise ModelError(f"{prompt!r} with seed {seed} failed in {stage}: {row.failure}")
+    return Drawn(cascade.picture(row), seconds)

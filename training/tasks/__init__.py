@@ -1,0 +1,1 @@
+"""What each stage learns: CLIP, the prior, the decoder, the upsampler."""
