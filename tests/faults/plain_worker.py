@@ -1,0 +1,29 @@
+"""`python -m tests.faults.plain_worker`: the real worker process over stages without nets, so that it starts in a moment.
+
+PLAIN_STEP_SECONDS: how long a decoder step takes. PLAIN_DIE_IN: name of an EngineWorker method; entering it, the process
+kills itself the way a crash would, with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
+
+from contract.settings import Settings
+from tests.workers.plain import PlainStages
+from workers.main import serve
+from workers.worker import EngineWorker
+
+
+def die(*_: object, **__: object) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+if __name__ == "__main__":
+    method = os.environ.get("PLAIN_DIE_IN")
+    if method:
+        assert hasattr(EngineWorker, method)
+        setattr(EngineWorker, method, die)
+    serve(Settings(), lambda _: PlainStages(float(os.environ.get("PLAIN_STEP_SECONDS", "0"))))

@@ -1,0 +1,98 @@
+"""The engine over the real cascade, with chance weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.errors import ModelError
+from contract.settings import Settings
+from tests.workers.plain import make_spec
+from workers.cascade import CascadeStages, load_cascade
+from workers.engine import Drawn, Engine, Order, stage_steps
+from workers.pick import Budget
+
+ROOMY = Budget(call_cost=100.0, patience_seconds=0.0, rows=64)
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CascadeStages]:
+    import torch
+
+    from tests.models.tiny import write_tiny_model
+
+    threads = torch.get_num_threads()
+    folder = write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    yield load_cascade(Settings(model_dir=folder, device="cpu", worker_threads=1))
+    torch.set_num_threads(threads)
+
+
+def finish(engine: Engine) -> dict[str, Drawn]:
+    ended = {}
+    while engine.tick():
+        ended.update({outcome.order.job_id: outcome for outcome in engine.outcomes()})
+    return ended
+
+
+def order(name: str, **fields: object) -> Order:
+    return Order(name, make_spec(**fields), float("inf"))
+
+
+def test_a_picture_is_the_same_alone_and_among_rows_at_other_timesteps(cascade, monkeypatch):
+    engine = Engine(cascade, ROOMY)
+    engine.admit(order("alone", seed=7, steps=6))
+    alone = finish(engine)["alone"]
+
+    calls: list[list[int]] = []
+    decoder = cascade.stages["decoder"]
+    run = decoder.run
+    monkeypatch.setattr(decoder, "run", lambda rows: (calls.append([row.step for row in rows]), run(rows))[1])
+    crowd = Engine(cascade, ROOMY)
+    crowd.admit(order("early", prompt="a cat", seed=1, steps=9, guidance_scale=1.0))
+    for _ in range(5):
+        crowd.tick()
+    crowd.admit(order("ours", seed=7, steps=6))
+    crowd.admit(order("late", prompt="a boat", seed=9, steps=4, guidance_scale=5.0))
+    ours = finish(crowd)["ours"]
+
+    assert any(len(set(call)) > 1 for call in calls), "rows at different timesteps must really have shared a call"
+    assert np.array_equal(ours.pictures[0], alone.pictures[0])
+
+
+def test_pictures_of_a_job_are_those_of_its_seeds(cascade):
+    engine = Engine(cascade, ROOMY)
+    engine.admit(order("both", n=2, seed=2**32 - 1))
+    engine.admit(order("second", seed=0))
+    ended = finish(engine)
+    assert ended["both"].pictures[0].shape == (256, 256, 3)
+    assert np.array_equal(ended["both"].pictures[1], ended["second"].pictures[0])
+    assert not np.array_equal(ended["both"].pictures[0], ended["both"].pictures[1])
+
+
+def test_each_stage_takes_the_steps_that_progress_counts_on(cascade):
+    spec = make_spec(prior_steps=3, steps=5, upsample_steps=2)
+    row = cascade.admit(spec, 0)
+    steps = {}
+    while row.stage in cascade.stages:
+        steps[row.stage] = row.steps
+        cascade.stages[row.stage].run([row])
+    assert steps == {name: stage_steps(spec, name) for name in cascade.stages}
+
+
+def test_a_row_that_breaks_fails_its_own_job_only(cascade):
+    engine = Engine(cascade, ROOMY)
+    engine.admit(order("bad", seed=1))
+    engine.admit(order("good", seed=2))
+    bad = engine.tickets["bad"].seats[0].row
+    bad.x_t = bad.x_t * float("nan")
+    ended = finish(engine)
+    assert ended["bad"].fault.code == "numerical_failure"
+    assert isinstance(ended["good"], Drawn)
+
+
+def test_a_folder_that_cannot_be_served_is_told_in_the_services_own_words(tmp_path: Path):
+    with pytest.raises(ModelError):
+        load_cascade(Settings(model_dir=tmp_path, device="cpu"))

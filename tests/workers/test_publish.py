@@ -1,0 +1,156 @@
+"""From pixels to stored files."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contract.errors import StoreDown
+from contract.record import JobFault, JobResult
+from contract.store import ImageStore
+from tests.workers.plain import make_spec
+from workers.engine import Drawn, Order
+from workers.publish import Publisher, encode_png
+
+JOB_ID = "0123456789abcdef0123456789abcdef"
+
+
+def drawn(pictures: int = 1, side: int = 256, size: str = "256x256", seconds_left: float = 60) -> Drawn:
+    spec = make_spec(n=pictures, size=size, seed=2**32 - 1)
+    pixels = np.random.default_rng(1).integers(0, 256, (pictures, side, side, 3)).astype(np.uint8)
+    return Drawn(Order(JOB_ID, spec, time.monotonic() + seconds_left), list(pixels), {"decoder": 1.5}, truncated_tokens=3)
+
+
+class Inbox:
+    """Waits for what a publisher has to say."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.outcome: JobResult | JobFault | None = None
+        self.calls = 0
+
+    def __call__(self, job_id: str, outcome: JobResult | JobFault) -> None:
+        assert job_id == JOB_ID
+        self.outcome = outcome
+        self.calls += 1
+        self.arrived.set()
+
+    def wait(self) -> JobResult | JobFault | None:
+        assert self.arrived.wait(10)
+        return self.outcome
+
+
+class Failing:
+    """A real store behind an outage that ends after some puts."""
+
+    def __init__(self, store: ImageStore, puts_down: float) -> None:
+        self.store = store
+        self.puts_down = puts_down
+
+    def put(self, image_id: str, data: bytes, content_type: str) -> None:
+        self.puts_down -= 1
+        if self.puts_down >= 0:
+            raise StoreDown("unplugged")
+        self.store.put(image_id, data, content_type)
+
+
+@pytest.fixture
+def store(settings) -> ImageStore:
+    return ImageStore.open(settings)
+
+
+@pytest.fixture
+def publisher(store) -> Iterator[Publisher]:
+    publisher = Publisher(store)
+    yield publisher
+    publisher.close()
+
+
+def test_a_native_picture_is_stored_exactly(publisher, store):
+    inbox, job = Inbox(), drawn()
+    publisher.publish(job, inbox)
+    [image] = inbox.wait().images
+    with Image.open(io.BytesIO(store.get(image.id).bytes)) as png:
+        assert np.array_equal(np.asarray(png), job.pictures[0])
+
+
+def test_the_result_says_what_was_stored(publisher, store):
+    inbox = Inbox()
+    publisher.publish(drawn(pictures=2, side=64), inbox)
+    result = inbox.wait()
+    assert [(image.id, image.index, image.seed) for image in result.images] == [
+        (f"{JOB_ID}-0", 0, 2**32 - 1),
+        (f"{JOB_ID}-1", 1, 0),
+    ]
+    assert all((image.width, image.height, image.content_type) == (256, 256, "image/png") for image in result.images)
+    assert [image.bytes for image in result.images] == [len(store.get(image.id).bytes) for image in result.images]
+    assert (result.native_size, result.truncated_tokens) == (64, 3)
+    assert set(result.timings) == {"decoder", "publish"}
+
+
+def test_success_is_told_once_and_only_after_every_picture_is_readable(store):
+    class Slow:
+        def put(self, image_id: str, data: bytes, content_type: str) -> None:
+            time.sleep(0.02)
+            store.put(image_id, data, content_type)
+
+    inbox, publisher = Inbox(), Publisher(Slow())
+    publisher.publish(drawn(pictures=5, side=8), inbox)
+    result = inbox.wait()
+    assert [store.get(image.id).bytes[:4] for image in result.images] == [b"\x89PNG"] * 5
+    publisher.close()
+    assert inbox.calls == 1
+
+
+@pytest.mark.parametrize(("size", "side"), [("512x512", 512), ("1024x1024", 1024)])
+def test_a_larger_picture_is_resampled_by_lanczos(size, side):
+    picture = drawn(side=256).pictures[0]
+    with Image.open(io.BytesIO(encode_png(picture, side))) as png:
+        expected = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        assert np.array_equal(np.asarray(png), np.asarray(expected))
+
+
+def test_a_picture_carries_no_text(publisher, store):
+    inbox = Inbox()
+    publisher.publish(drawn(), inbox)
+    with Image.open(io.BytesIO(store.get(inbox.wait().images[0].id).bytes)) as png:
+        png.load()
+        assert png.info == {}
+
+
+def test_a_store_that_comes_back_gets_its_picture(store):
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=2))
+    publisher.publish(drawn(side=8), inbox)
+    assert store.get(inbox.wait().images[0].id).bytes.startswith(b"\x89PNG")
+    publisher.close()
+
+
+def test_a_store_that_stays_away_fails_the_job_at_its_deadline(store):
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")))
+    publisher.publish(drawn(side=8, seconds_left=0.3), inbox)
+    assert inbox.wait().code == "store_unavailable"
+    publisher.close()
+
+
+def test_a_stopping_publisher_lets_go_without_a_word(store):
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")))
+    publisher.publish(drawn(side=8), inbox)
+    publisher.close()
+    assert inbox.calls == 0
+
+
+def test_a_fault_nobody_foresaw_fails_the_job(store):
+    class Broken:
+        def put(self, image_id: str, data: bytes, content_type: str) -> None:
+            raise ZeroDivisionError
+
+    inbox, publisher = Inbox(), Publisher(Broken())
+    publisher.publish(drawn(side=8), inbox)
+    assert inbox.wait().code == "publish_failure"
+    publisher.close()

@@ -1,0 +1,71 @@
+"""The cascade as the engine drives it: specs in, pictures out. Nothing else in `workers` loads tensors; this does on call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from contract.errors import ModelError
+from contract.settings import Settings
+from contract.spec import GenerateSpec
+from workers.engine import Picture, Stage
+
+if TYPE_CHECKING:
+    from models.cascade import Cascade
+    from models.row import Row
+
+
+class CascadeStages:
+    """A loaded cascade, asked for pictures of a spec."""
+
+    def __init__(self, cascade: Cascade) -> None:
+        self.cascade = cascade
+
+    @property
+    def stages(self) -> Mapping[str, Stage[Row]]:
+        """The stages by name, in order of travel."""
+        return self.cascade.stages
+
+    def admit(self, spec: GenerateSpec, index: int) -> Row:
+        """Return picture `index` of a spec as a row at the first stage. Raises models.errors.ModelError."""
+        from models.row import DrawRequest
+
+        return self.cascade.admit(
+            DrawRequest(
+                prompt=spec.prompt,
+                seed=spec.picture_seed(index),
+                steps=spec.steps,
+                guidance_scale=spec.guidance_scale,
+                prior_steps=spec.prior_steps,
+                prior_guidance_scale=spec.prior_guidance_scale,
+                upsample_steps=spec.upsample_steps,
+            )
+        )
+
+    def picture(self, row: Row) -> Picture:
+        """Return a done row's picture."""
+        return self.cascade.picture(row)
+
+
+def load_cascade(settings: Settings) -> CascadeStages:
+    """Load the model that the settings name onto their device. Raises ModelError for a folder that cannot be served."""
+    threads = settings.worker_threads or os.cpu_count() or 1
+    # Read by the maths libraries when torch loads them, so it must be set before.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    from models.cascade import Cascade
+    from models.errors import ModelError as BadModel
+
+    try:
+        return CascadeStages(Cascade.load(settings.model_folder, device=device_of(settings), threads=threads))
+    except BadModel as error:
+        raise ModelError(str(error)) from error
+
+
+def device_of(settings: Settings) -> str:
+    """Return the device to draw on: the one asked for, else a GPU where there is one."""
+    if settings.device != "auto":
+        return settings.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

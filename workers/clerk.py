@@ -1,0 +1,268 @@
+"""The clerk: a thread that does all the talking to the queue, so that the engine never waits for it.
+
+It claims jobs and hands them to the engine as orders, keeps them alive, passes cancels on, and records how they end. When Redis
+is away the engine draws on; what there is to record waits here until Redis is back.
+"""
+
+from __future__ import annotations
+
+import queue as queues
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+
+from contract.record import JobFault, JobResult
+from workers.backoff import Backoff
+from workers.engine import Order
+from workers.progress import ProgressBoard
+from workers.recovery import Recovery
+from workers.worker import EngineWorker, Holding, Refused
+
+TURN_SECONDS = 0.05
+IDLE_WAIT_SECONDS = 0.5
+CANCEL_POLL_SECONDS = 0.2
+STALL_SECONDS = 120.0
+"""An engine that has not come round for this long is stuck: its jobs must look abandoned, so that others take them."""
+MAX_HOLDINGS = 32
+"""Jobs in hand at most, including those whose pictures wait for the store."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Tells the engine to forget a job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often the clerk does what, all in seconds, from the time after which a silent worker is taken for dead."""
+
+    beat_seconds: float
+    recovery_seconds: float
+
+    @classmethod
+    def of(cls, ttl_seconds: float) -> Pace:
+        """Return the pace at which a death is noticed within one and a half times its `ttl_seconds`."""
+        return cls(beat_seconds=ttl_seconds / 4, recovery_seconds=ttl_seconds / 2)
+
+
+class Clerk:
+    """Stands between the queue and the engine. `rows`: rows in flight at which nothing more is claimed."""
+
+    def __init__(
+        self, worker: EngineWorker, recovery: Recovery, pace: Pace, rows: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.worker = worker
+        self.recovery = recovery
+        self.pace = pace
+        self.rows = rows
+        self.clock = clock
+        self.board = ProgressBoard(clock)
+        self.for_engine: queues.SimpleQueue[Order | Drop] = queues.SimpleQueue()
+        self.error: BaseException | None = None
+        self.engine_seen_at = clock()
+        self._holdings: dict[str, Holding] = {}
+        self._drawing: dict[str, int] = {}
+        self._ended: queues.SimpleQueue[tuple[str, JobResult | JobFault]] = queues.SimpleQueue()
+        self._unrecorded: dict[str, JobResult | JobFault | None] = {}
+        self._due = {"beat": 0.0, "recovery": 0.0, "cancels": 0.0}
+        self._claiming = True
+        self._is_suspended = False
+        self._closing = threading.Event()
+        self._log = structlog.get_logger(__name__)
+        self._thread = threading.Thread(target=self._run, name="clerk", daemon=True)
+
+    # What the engine's thread calls.
+
+    def start(self) -> None:
+        """Begin to claim jobs."""
+        self._thread.start()
+
+    def engine_came_round(self) -> None:
+        """Note that the engine's loop is alive."""
+        self.engine_seen_at = self.clock()
+
+    def drawn(self, job_id: str) -> None:
+        """Note that a job has left the engine, so that there is room for another."""
+        self._drawing.pop(job_id, None)
+
+    def end(self, job_id: str, outcome: JobResult | JobFault) -> None:
+        """Have a job's end recorded, as soon as the queue can. Any thread may call this."""
+        self.drawn(job_id)
+        self._ended.put((job_id, outcome))
+
+    def stop_claiming(self) -> None:
+        """Take no more jobs."""
+        self._claiming = False
+
+    @property
+    def is_done(self) -> bool:
+        """True when nothing is in hand any more."""
+        return not self._holdings
+
+    def close(self, hand_back_seconds: float = 2.0) -> None:
+        """Hand back what is still in hand, leave the list of workers, end the thread. Gives up when Redis is away."""
+        self._claiming = False
+        self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=hand_back_seconds + 2 * IDLE_WAIT_SECONDS)
+        try:
+            self._record_ends()
+            for holding in list(self._holdings.values()):
+                self.worker.hand_back(holding)
+                self._log.info("a job went back to the queue", job_id=holding.id)
+            self.worker.stop()
+        except RedisError as error:
+            self._log.warning("the queue is away; others will take over", jobs=len(self._holdings), reason=str(error))
+
+    # The clerk's own thread.
+
+    def _run(self) -> None:
+        backoff = Backoff(first_seconds=0.1, most_seconds=2.0)
+        is_away = False
+        try:
+            while not self._closing.is_set():
+                try:
+                    self._turn()
+                except RedisError as error:
+                    if not is_away:
+                        reason = f"{type(error).__name__}: {error}"
+                        self._log.warning("the queue does not answer; drawing goes on", reason=reason)
+                    is_away = True
+                    self._closing.wait(backoff.next_seconds())
+                    continue
+                if is_away:
+                    self._log.info("the queue is back")
+                    self._after_outage()
+                is_away = False
+                backoff.reset()
+        except BaseException as error:
+            self.error = error
+
+    def _turn(self) -> None:
+        """One round of everything; raises RedisError, having lost nothing, when Redis is away."""
+        if self._is_due("beat") and self.clock() - self.engine_seen_at < STALL_SECONDS:
+            self.worker.beat(list(self._holdings.values()))
+            self._is_suspended = self.worker.is_suspended
+            self._done("beat", self.pace.beat_seconds)
+        self._record_ends()
+        if self._holdings and self._is_due("cancels"):
+            self._pass_on_cancels()
+            self._report_progress()
+            self._done("cancels", CANCEL_POLL_SECONDS)
+        if self._is_due("recovery"):
+            for queue in self.worker.queues:
+                self.recovery.run(queue)
+            self._done("recovery", self.pace.recovery_seconds)
+        if not (self._has_room() and self._claim()):
+            self._collect_ends(TURN_SECONDS)
+
+    def _claim(self) -> bool:
+        """Claim a job if there is one. Returns False when it found none and did not wait for one either."""
+        # With nothing in hand, wait at the queue itself: the next job begins at once.
+        can_wait = self.is_done and len(self.worker.queues) == 1
+        holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0)
+        if holding is None:
+            return can_wait
+        before = self._holdings.get(holding.id)
+        self._holdings[holding.id] = holding
+        if before is not None:
+            # It was taken from us while we were cut off, and came back to us: its rows are still travelling.
+            self.worker.executions.pop(before.execution.id, None)
+            return True
+        try:
+            spec = self.worker.spec_of(holding)
+        except Refused as refused:
+            self._log.warning("a job was refused", job_id=holding.id, code=refused.fault.code)
+            self._unrecorded[holding.id] = refused.fault
+            return True
+        self._log.info("a job begins", job_id=holding.id, pictures=spec.n, steps=spec.steps)
+        self._drawing[holding.id] = spec.n
+        self.for_engine.put(Order(holding.id, spec, self.clock() + (holding.job.timeout or float("inf"))))
+        return True
+
+    def _collect_ends(self, wait_seconds: float) -> None:
+        try:
+            while True:
+                job_id, outcome = self._ended.get(timeout=wait_seconds)
+                self._unrecorded.setdefault(job_id, outcome)
+                wait_seconds = 0
+        except queues.Empty:
+            return
+
+    def _record_ends(self) -> None:
+        self._collect_ends(0)
+        for job_id, outcome in list(self._unrecorded.items()):
+            holding = self._holdings.get(job_id)
+            if holding is not None:
+                self._record(holding, outcome)
+            del self._unrecorded[job_id]
+            self._forget(job_id)
+
+    def _record(self, holding: Holding, outcome: JobResult | JobFault | None) -> None:
+        if outcome is None:
+            self.worker.cancel(holding)
+            self._log.info("a job was canceled", job_id=holding.id)
+        elif isinstance(outcome, JobFault):
+            if self.worker.fail(holding, outcome):
+                self._log.warning("a job failed", job_id=holding.id, code=outcome.code)
+        elif self.worker.succeed(holding, outcome):
+            self._log.info("a job succeeded", job_id=holding.id, seconds=dict(outcome.timings))
+
+    def _pass_on_cancels(self) -> None:
+        holdings = [holding for holding in self._holdings.values() if holding.id not in self._unrecorded]
+        for job_id, is_canceled in self.worker.ended_elsewhere(holdings).items():
+            self.for_engine.put(Drop(job_id))
+            if is_canceled:
+                self._unrecorded[job_id] = None
+            else:
+                self._log.info("a job has ended elsewhere", job_id=job_id)
+                self.worker.let_go(self._holdings[job_id])
+                self._forget(job_id)
+
+    def _report_progress(self) -> None:
+        due = {job_id: progress for job_id, progress in self.board.due().items() if job_id in self._holdings}
+        if due:
+            self.worker.report([(self._holdings[job_id], progress) for job_id, progress in due.items()])
+            self.board.sent(due)
+
+    def _forget(self, job_id: str) -> None:
+        self._holdings.pop(job_id, None)
+        self._drawing.pop(job_id, None)
+        self.board.forget(job_id)
+
+    def _after_outage(self) -> None:
+        """Give every worker the time to say that it is alive, before anybody's silence is taken for death."""
+        self._due["beat"] = 0.0
+        self._due["recovery"] = self.clock() + 2 * self.pace.beat_seconds
+
+    def _has_room(self) -> bool:
+        return (
+            self._claiming
+            and not self._is_suspended
+            and not self._closing.is_set()
+            and sum(list(self._drawing.values())) < self.rows
+            and len(self._holdings) < MAX_HOLDINGS
+        )
+
+    def _is_due(self, what: str) -> bool:
+        return self.clock() >= self._due[what]
+
+    def _done(self, what: str, seconds: float) -> None:
+        self._due[what] = self.clock() + seconds
+
+
+def orders(inbox: queues.SimpleQueue[Order | Drop], wait_seconds: float) -> Sequence[Order | Drop]:
+    """Return everything in the engine's inbox, waiting up to `wait_seconds` for the first."""
+    found: list[Order | Drop] = []
+    try:
+        while True:
+            found.append(inbox.get(timeout=wait_seconds) if wait_seconds else inbox.get_nowait())
+            wait_seconds = 0
+    except queues.Empty:
+        return found

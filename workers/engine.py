@@ -1,0 +1,270 @@
+"""The engine: rows of many jobs, advanced one stage's step at a time by pick → run → settle.
+
+It knows neither queue nor store. Jobs come in as orders and leave as `Drawn` or `Failed`; a canceled job leaves
+without a word. One thread owns an engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from contract.record import JobFault, Progress
+from contract.spec import GenerateSpec
+from workers.pick import Batch, Budget, Load, pick
+
+DONE = "done"
+TEXT = "text"
+"""Name of the time that the text tower takes, among the stages' names in `Drawn.seconds`."""
+Picture = npt.NDArray[np.uint8]
+
+
+class Row(Protocol):
+    """One picture travelling through the stages: at `step` of `steps` in `stage`, or at stage "done"."""
+
+    @property
+    def stage(self) -> str: ...  # noqa: D102
+    @property
+    def step(self) -> int: ...  # noqa: D102
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def truncated_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def failure(self) -> str | None: ...  # noqa: D102
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+Row_contra = TypeVar("Row_contra", bound=Row, contravariant=True)
+
+
+class Stage(Protocol[Row_contra]):
+    """One net of the cascade."""
+
+    @property
+    def cost(self) -> float:
+        """Relative cost of one row's step."""
+        ...
+
+    def run(self, rows: Sequence[Row_contra], /) -> None:
+        """Advance each row by one step in one network call; a row that went bad says so in `failure`."""
+        ...
+
+
+class Stages(Protocol[AnyRow]):
+    """What the engine drives: the cascade, or anything of its shape."""
+
+    @property
+    def stages(self) -> Mapping[str, Stage[AnyRow]]:
+        """The stages by name, in order of travel."""
+        ...
+
+    def admit(self, spec: GenerateSpec, index: int) -> AnyRow:
+        """Return picture `index` of a job as a row at step 0 of the first stage."""
+        ...
+
+    def picture(self, row: AnyRow) -> Picture:
+        """Return a done row's picture, (height, width, 3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job as the engine draws it. `deadline`: seconds on the engine's clock."""
+
+    job_id: str
+    spec: GenerateSpec
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A job whose pictures are all there, in order of their index. `seconds`: compute per stage, over all its rows."""
+
+    order: Order
+    pictures: Sequence[Picture]
+    seconds: Mapping[str, float]
+    truncated_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that cannot be drawn."""
+
+    order: Order
+    fault: JobFault
+
+
+@dataclass
+class Ticket(Generic[AnyRow]):
+    """A job in the engine."""
+
+    order: Order
+    seats: list[Seat[AnyRow]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Seat(Generic[AnyRow]):
+    """A row of a ticket; it gives way to its picture once that is there."""
+
+    ticket: Ticket[AnyRow]
+    row: AnyRow
+    picture: Picture | None = None
+
+
+class Engine(Generic[AnyRow]):
+    """Draws orders over a set of stages."""
+
+    def __init__(self, cascade: Stages[AnyRow], budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cascade = cascade
+        self.budget = budget
+        self.clock = clock
+        self.tickets: dict[str, Ticket[AnyRow]] = {}
+        self._outcomes: list[Drawn | Failed] = []
+        self._waiting_since: dict[str, float] = {}
+        self._log = structlog.get_logger(__name__)
+
+    def admit(self, order: Order) -> None:
+        """Take on a job: its rows join at the next step. A job that cannot even begin fails by itself."""
+        ticket = Ticket[AnyRow](order)
+        started = self.clock()
+        try:
+            ticket.seats = [Seat(ticket, self.cascade.admit(order.spec, index)) for index in range(order.spec.n)]
+        except Exception:
+            self._log.exception("a job could not begin", job_id=order.job_id)
+            self._outcomes.append(Failed(order, JobFault(code="engine_failure", message="the prompt could not be read in")))
+            return
+        ticket.seconds[TEXT] = self.clock() - started
+        self.tickets[order.job_id] = ticket
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job; unknown ones are no error."""
+        self.tickets.pop(job_id, None)
+
+    def tick(self) -> bool:
+        """Advance one stage by one step. Returns False when there was nothing to do."""
+        self._expire()
+        batch = pick(self.loads(), self.budget, now=self.clock())
+        if batch is None:
+            return False
+        self._settle(batch, self._run(batch))
+        return True
+
+    def outcomes(self) -> list[Drawn | Failed]:
+        """Return what has ended since the last call, in order."""
+        ended, self._outcomes = self._outcomes, []
+        return ended
+
+    def loads(self) -> list[Load[Seat[AnyRow]]]:
+        """Return what waits at each stage, in order of travel."""
+        seats = [seat for ticket in self.tickets.values() for seat in ticket.seats if seat.picture is None]
+        loads = []
+        for name, stage in self.cascade.stages.items():
+            here = [seat for seat in seats if seat.row.stage == name]
+            if here:
+                since = self._waiting_since.setdefault(name, self.clock())
+                loads.append(Load(name, stage.cost, here, since))
+            else:
+                self._waiting_since.pop(name, None)
+        return loads
+
+    def progress(self, job_id: str) -> Progress | None:
+        """Return how far a job is: the stage and step of its first unfinished row, and the share of all its cost."""
+        ticket = self.tickets.get(job_id)
+        if ticket is None:
+            return None
+        weights = {name: stage.cost * stage_steps(ticket.order.spec, name) for name, stage in self.cascade.stages.items()}
+        shares = [row_share(seat.row, weights) if seat.picture is None else 1.0 for seat in ticket.seats]
+        row = next((seat.row for seat in ticket.seats if seat.picture is None), ticket.seats[-1].row)
+        return Progress(stage=row.stage, step=row.step, steps=row.steps, fraction=min(1.0, sum(shares) / len(shares)))
+
+    def _run(self, batch: Batch[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
+        """One network call over the batch's rows; returns the seats that went bad. Time is shared evenly among the rows."""
+        started = self.clock()
+        faults = self._advance(batch.stage, batch.rows)
+        ended = self._waiting_since[batch.stage] = self.clock()
+        for seat in batch.rows:
+            seconds = seat.ticket.seconds
+            seconds[batch.stage] = seconds.get(batch.stage, 0.0) + (ended - started) / len(batch.rows)
+        return faults
+
+    def _advance(self, name: str, seats: Sequence[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
+        """Run one stage; on an exception halve and retry, until the bad row stands alone.
+
+        Rows that moved on before the exception are left alone: their next stage is not this one.
+        """
+        here = [seat for seat in seats if seat.row.stage == name and seat.row.failure is None]
+        bad = {seat: fault_of(seat.row) for seat in seats if seat.row.failure is not None}
+        if not here:
+            return bad
+        try:
+            self.cascade.stages[name].run([seat.row for seat in here])
+        except Exception:
+            if len(here) == 1:
+                self._log.exception("a row failed", stage=name, job_id=here[0].ticket.order.job_id)
+                message = f"the picture could not be drawn: stage {name} failed"
+                return bad | {here[0]: JobFault(code="engine_failure", message=message)}
+            half = len(here) // 2
+            return bad | self._advance(name, here[:half]) | self._advance(name, here[half:])
+        return bad | {seat: fault_of(seat.row) for seat in here if seat.row.failure is not None}
+
+    def _settle(self, batch: Batch[Seat[AnyRow]], faults: Mapping[Seat[AnyRow], JobFault]) -> None:
+        """Retire what finished, fail the jobs of what went bad; their neighbours go on."""
+        for seat, fault in faults.items():
+            self._fail(seat.ticket, fault)
+        for seat in batch.rows:
+            if seat.row.stage == DONE and seat.ticket.order.job_id in self.tickets:
+                self._retire(seat)
+
+    def _retire(self, seat: Seat[AnyRow]) -> None:
+        ticket = seat.ticket
+        try:
+            seat.picture = self.cascade.picture(seat.row)
+        except Exception:
+            self._log.exception("a finished row gave no picture", job_id=ticket.order.job_id)
+            self._fail(ticket, JobFault(code="engine_failure", message="the finished picture could not be read out"))
+            return
+        pictures = [each.picture for each in ticket.seats if each.picture is not None]
+        if len(pictures) == len(ticket.seats):
+            del self.tickets[ticket.order.job_id]
+            truncated = max(each.row.truncated_tokens for each in ticket.seats)
+            self._outcomes.append(Drawn(ticket.order, pictures, ticket.seconds, truncated))
+
+    def _fail(self, ticket: Ticket[AnyRow], fault: JobFault) -> None:
+        if self.tickets.pop(ticket.order.job_id, None) is not None:
+            self._outcomes.append(Failed(ticket.order, fault))
+
+    def _expire(self) -> None:
+        now = self.clock()
+        for ticket in [ticket for ticket in self.tickets.values() if now >= ticket.order.deadline]:
+            self._fail(ticket, JobFault(code="job_timeout", message="the job took longer than this service allows"))
+
+
+def fault_of(row: Row) -> JobFault:
+    """Return the fault of a row that its stage found bad."""
+    return JobFault(code="numerical_failure", message=f"the picture could not be drawn: {row.failure}")
+
+
+def stage_steps(spec: GenerateSpec, stage: str) -> int:
+    """Return how many steps a spec asks of a stage."""
+    if stage == "prior":
+        return spec.prior_steps
+    return spec.steps if stage == "decoder" else spec.upsample_steps
+
+
+def row_share(row: Row, weights: Mapping[str, float]) -> float:
+    """Return which share of its way a row has gone, 0 to 1, each stage weighing what it costs."""
+    gone = 0.0
+    for name, weight in weights.items():
+        if name == row.stage:
+            gone += weight * row.step / max(1, row.steps)
+            break
+        gone += weight
+    return gone / sum(weights.values())

@@ -1,0 +1,90 @@
+"""The worker process: load the model, meet the queue, draw until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+import structlog
+from redis.exceptions import ConnectionError, TimeoutError
+
+from contract.errors import QueueDown
+from contract.queue import connect, queue_name
+from contract.settings import Settings
+from contract.store import ImageStore
+from workers.backoff import Backoff
+from workers.cascade import device_of, load_cascade
+from workers.clerk import Clerk, Pace
+from workers.engine import AnyRow, Engine, Stages
+from workers.loop import Loop, StopRequest
+from workers.pick import Budget
+from workers.publish import Publisher
+from workers.recovery import Recovery
+from workers.worker import EngineWorker
+
+
+def run(settings: Settings) -> None:
+    """Serve the model that the settings name until SIGTERM or SIGINT. Raises ModelError for a model that cannot be served."""
+    serve(settings, load_cascade)
+
+
+def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> None:
+    """Serve whatever `load` gives until SIGTERM or SIGINT.
+
+    Logs `worker ready` with the seconds it took, once jobs are being claimed.
+    """
+    started = time.monotonic()
+    configure_logging(settings.log_level)
+    log = structlog.get_logger(__name__)
+    stop = StopRequest()
+    stop.listen()
+    cascade = load(settings)
+    worker = meet_queue(settings, stop)
+    if worker is None:
+        return
+    costs = [stage.cost for stage in cascade.stages.values()]
+    budget = Budget.of(device_of(settings), costs)
+    ttl_seconds = settings.worker_heartbeat_ttl_seconds
+    clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
+    publisher = Publisher(ImageStore.open(settings))
+    log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
+    Loop(Engine(cascade, budget), clerk, publisher, stop, settings.drain_seconds).run()
+    log.info("worker stopped")
+
+
+def meet_queue(settings: Settings, stop: StopRequest) -> EngineWorker | None:
+    """Return a worker entered in the queue's list, waiting for a queue that does not answer yet; None if told to stop."""
+    if settings.redis_url is None:
+        raise QueueDown("UNCLIP_REDIS_URL is not set: a worker of its own needs to know where the queue is")
+    backoff = Backoff(first_seconds=0.2, most_seconds=2.0)
+    log = structlog.get_logger(__name__)
+    while not stop.is_asked:
+        try:
+            connection = connect(settings.redis_url, settings)
+            ttl_seconds = settings.worker_heartbeat_ttl_seconds
+            worker = EngineWorker([queue_name()], connection, ttl_seconds, settings.result_ttl_seconds)
+            worker.start()
+            return worker
+        except (ConnectionError, TimeoutError) as error:
+            log.warning("the queue does not answer; waiting for it", reason=f"{type(error).__name__}: {error}")
+            stop.wake.wait(backoff.next_seconds())
+    return None
+
+
+def configure_logging(level: str) -> None:
+    """Write log lines at or above `level` to standard error: JSON for machines, columns for a terminal."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.WARNING), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for_people = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if for_people else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,135 @@
+"""From pixels to stored files: resample, encode, put; in a few threads beside the engine.
+
+Only when every picture of a job lies in the store does the job's result go on to the queue, so a job marked done is readable.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+from PIL import Image
+
+from contract.errors import StoreDown
+from contract.record import ImageRecord, JobFault, JobResult
+from contract.store import CONTENT_TYPE, image_id
+from workers.backoff import Backoff
+from workers.engine import Drawn, Picture
+
+PUBLISH = "publish"
+"""Name of the time that encoding and storing takes, among the stages' names in a result's timings."""
+# zlib's levels beyond 4 cost a 1024 px picture several times the time and save few bytes.
+PNG_COMPRESS_LEVEL = 4
+
+
+class Store(Protocol):
+    """The part of the image store that publishing uses."""
+
+    def put(self, image_id: str, data: bytes, content_type: str, /) -> None:
+        """Keep a picture, whole or not at all. Raises StoreDown."""
+        ...
+
+
+class Abandoned(Exception):
+    """Publishing was given up, because the job goes back to the queue."""
+
+
+class Publisher:
+    """Publishes drawn jobs, several pictures at a time."""
+
+    def __init__(self, store: Store, threads: int = 2) -> None:
+        self._store = store
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
+        self._closing = threading.Event()
+        self._log = structlog.get_logger(__name__)
+
+    def publish(self, drawn: Drawn, done: Callable[[str, JobResult | JobFault], None]) -> None:
+        """Store a job's pictures, then call `done` with its id and result, or with why not, from some other thread.
+
+        A store that does not answer is asked again until the job's deadline.
+        """
+        started = time.monotonic()
+        lock = threading.Lock()
+        left = len(drawn.pictures)
+
+        def finish(_: Future[ImageRecord]) -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                if left:
+                    return
+            outcome = self._outcome(drawn, futures, time.monotonic() - started)
+            if outcome is not None:
+                done(drawn.order.job_id, outcome)
+
+        futures = [self._pool.submit(self._store_picture, drawn, index) for index in range(left)]
+        for future in futures:
+            future.add_done_callback(finish)
+
+    def give_up(self) -> None:
+        """Let go of what waits for the store: those jobs go back to the queue."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """Give up what is left, and end the threads."""
+        self.give_up()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _outcome(self, drawn: Drawn, futures: list[Future[ImageRecord]], seconds: float) -> JobResult | JobFault | None:
+        try:
+            images = tuple(future.result(timeout=0) for future in futures)
+        except Abandoned:
+            return None
+        except StoreDown:
+            return JobFault(code=StoreDown.code, message="the picture is drawn but the image store did not take it in time")
+        except Exception:
+            if self._closing.is_set():
+                return None
+            self._log.exception("a picture could not be stored", job_id=drawn.order.job_id)
+            return JobFault(code="publish_failure", message="the picture is drawn but could not be stored")
+        timings = {stage: round(spent, 4) for stage, spent in {**drawn.seconds, PUBLISH: seconds}.items()}
+        native_size = max(drawn.pictures[0].shape[:2])
+        return JobResult(images=images, native_size=native_size, timings=timings, truncated_tokens=drawn.truncated_tokens)
+
+    def _store_picture(self, drawn: Drawn, index: int) -> ImageRecord:
+        order = drawn.order
+        size_px = order.spec.size_px
+        data = encode_png(drawn.pictures[index], size_px)
+        picture_id = image_id(order.job_id, index)
+        backoff = Backoff(first_seconds=0.2, most_seconds=5.0)
+        while True:
+            if self._closing.is_set():
+                raise Abandoned
+            try:
+                self._store.put(picture_id, data, CONTENT_TYPE)
+                break
+            except StoreDown as error:
+                wait = backoff.next_seconds()
+                if time.monotonic() + wait >= order.deadline:
+                    raise
+                self._log.warning("the image store does not answer", job_id=order.job_id, reason=error.reason)
+                self._closing.wait(wait)
+        return ImageRecord(
+            id=picture_id,
+            index=index,
+            seed=order.spec.picture_seed(index),
+            width=size_px,
+            height=size_px,
+            content_type=CONTENT_TYPE,
+            bytes=len(data),
+        )
+
+
+def encode_png(picture: Picture, size_px: int) -> bytes:
+    """Encode a native picture, (height, width, 3) uint8, as a PNG of `size_px` squared, resampled by Lanczos if need be."""
+    image = Image.fromarray(picture)
+    if image.size != (size_px, size_px):
+        image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+    return file.getvalue()
