@@ -1,7 +1,7 @@
 """The text tower as the cascade uses it: caption to token states and to the CLIP text embedding z_t.
 
-It is open_clip's `HFTextEncoder` (mean pooling, linear projection) with the same parameter names, built on transformers alone:
-importing open_clip brings torchvision and timm, about 2.5 s of every worker's start. A test holds the two equal.
+It is open_clip's `HFTextEncoder` (mean pooling, linear projection) with the same parameter names; a test holds the two equal.
+open_clip itself is not imported: torchvision, timm and transformers would double the time that a worker takes to start.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import load_part, load_strict
 from models.errors import CheckpointError
-
-OWN_KEYS = ("embedding_dim", "context_length")  # in config.json beside transformers' own
+from models.nets.bert import Bert, BertConfig, sentence_mean
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,14 @@ class TextNet(nn.Module):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
-        from transformers import BertConfig, BertModel  # 0.4 s, and only the worker needs it
-
-        bert = BertConfig(**{key: value for key, value in config.items() if key not in OWN_KEYS})
-        self.transformer = BertModel(bert, add_pooling_layer=False)
+        bert = BertConfig.of_json(config)
+        self.transformer = Bert(bert)
         self.proj = nn.Linear(bert.hidden_size, config["embedding_dim"], bias=False)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """ids: (B, L) int64. mask: (B, L) bool. Returns the projected mean (B, D), not normalised, and the states (B, L, W)."""
-        states = self.transformer(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        weights = mask[..., None].to(states.dtype)
-        return self.proj((states * weights).sum(1) / weights.sum(1)), states
+        states = self.transformer(ids, mask)
+        return self.proj(sentence_mean(states, mask)), states
 
 
 class TextTower:
@@ -70,15 +66,9 @@ class TextTower:
     def load(cls, folder: Path, device: str = "cpu") -> TextTower:
         """Load `text_encoder/` and `tokenizer/` of a model folder. Raises CheckpointError."""
         config, tensors = load_part(folder / "text_encoder")
-        with torch.device("meta"):
+        with torch.device("meta"):  # filling 23 million numbers only to overwrite them takes half a second
             net = TextNet(config)
         net = net.to_empty(device="cpu")
-        net.transformer.embeddings.register_buffer(
-            "position_ids", torch.arange(config["max_position_embeddings"])[None], persistent=False
-        )
-        net.transformer.embeddings.register_buffer(
-            "token_type_ids", torch.zeros(1, config["max_position_embeddings"], dtype=torch.long), persistent=False
-        )
         load_strict(net, tensors, "text_encoder")
         return cls(net.to(device), load_tokenizer(folder / "tokenizer" / "tokenizer.json"), config["context_length"])
 

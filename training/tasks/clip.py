@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.clip.image import vision_net
 from models.clip.text import TextTower
+from models.nets.bert import sentence_mean
 from training.bank import Pictures, encode_all
 
 TEMPERATURE = 0.07
@@ -70,5 +71,4 @@ class ClipTask:
 def _pooled(tower: TextTower, texts: list[str]) -> Tensor:
     """The sentence tower's mean states before the projection, (M, W); fixed, so computed once."""
     features = encode_all(tower, texts)
-    weights = features.mask[..., None].float()
-    return ((features.tokens * weights).sum(1) / weights.sum(1)).clone()
+    return sentence_mean(features.tokens, features.mask).clone()
