@@ -12,7 +12,7 @@ from contract.errors import ModelError
 from contract.settings import Settings
 from tests.workers.plain import make_spec
 from workers.cascade import CascadeStages, load_cascade
-from workers.engine import Drawn, Engine, Order, stage_steps
+from workers.engine import Drawn, Engine, Failed, Order, stage_steps
 from workers.pick import Budget
 
 ROOMY = Budget(call_cost=100.0, patience_seconds=0.0, rows=64)
@@ -30,7 +30,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CascadeStages]
     torch.set_num_threads(threads)
 
 
-def finish(engine: Engine) -> dict[str, Drawn]:
+def finish(engine: Engine) -> dict[str, Drawn | Failed]:
     ended = {}
     while engine.tick():
         ended.update({outcome.order.job_id: outcome for outcome in engine.outcomes()})

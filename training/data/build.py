@@ -14,15 +14,11 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors.torch import save_file
-
+from training.data.drawings import Drawing, list_drawings
 from training.data.errors import SpriteBroken
 from training.data.labels import Emojibase, SpriteInfo
 from training.data.packages import EMOJIBASE, STYLES, Package, Style, find_packages
-from training.data.render import draw_svg, icon_svg
+from training.data.pixel_file import pixel_file
 
 FORMAT_VERSION = 1
 Progress = Callable[[str, int, int], None]
@@ -58,60 +54,43 @@ def build(
     PackageBroken, SpriteBroken.
     """
     words_name, words_version, words_licence = EMOJIBASE
-    found = find_packages(packages, {words_name: words_version, **{style.package: style.version for style in styles}})
+    sources = {source.package: source for style in styles for source in style.sources}
+    found = find_packages(packages, {words_name: words_version, **{name: style.version for name, style in sources.items()}})
     words = found[words_name]
     emojibase = Emojibase(words.read("en/data.json"), words.read("en/messages.json"))
     out.mkdir(parents=True, exist_ok=True)
-    reports = []
-    for style in styles:
-        pixels, infos = _draw_style(found[style.package], style, emojibase, size_px, progress)
-        reports.append(_report(style, infos))
-        _write_style(out, style.name, pixels, infos)
-    licences = {words_name: words_licence, **{style.package: style.licence for style in styles}}
+    reports = [
+        _write_style(style, list_drawings(style, found, emojibase), emojibase, out, size_px, progress) for style in styles
+    ]
+    licences = {words_name: words_licence, **{name: style.licence for name, style in sources.items()}}
     _write_manifest(out, size_px, [(found[name], licence) for name, licence in licences.items()], reports)
     return BuildReport(out, size_px, tuple(reports))
 
 
-def _draw_style(
-    package: Package, style: Style, emojibase: Emojibase, size_px: int, progress: Progress | None
-) -> tuple[NDArray[np.uint8], list[SpriteInfo]]:
-    """(N, 4, size_px, size_px) pixels and N infos; icons that draw the same pixels are one sprite."""
-    icons = package.read("icons.json")
-    codepoints = {name: points for points, name in package.read("chars.json").items()}
-    # Icons with code points first: of two equal drawings, the one that has a label stays.
-    names = sorted(icons["icons"], key=lambda name: (name not in codepoints, name))
-    pixels = np.empty((len(names), 4, size_px, size_px), dtype=np.uint8)
+def _write_style(
+    style: Style, drawings: Sequence[Drawing], emojibase: Emojibase, out: Path, size_px: int, progress: Progress | None
+) -> StyleReport:
+    """Drawings of the same pixels are one sprite."""
     infos: list[SpriteInfo] = []
     place: dict[bytes, int] = {}
-    for index, name in enumerate(names):
-        try:
-            drawn = draw_svg(icon_svg(icons["icons"][name], icons), size_px)
-        except SpriteBroken as error:
-            raise SpriteBroken(f"{package.name}@{package.version}, icon {name!r}: {error}") from error
-        kept = place.setdefault(hashlib.sha256(drawn.tobytes()).digest(), len(infos))
-        if kept == len(infos):
-            pixels[kept] = drawn
-            infos.append(emojibase.describe(name, codepoints.get(name), style.name))
-        else:
-            infos[kept] = replace(infos[kept], also=(*infos[kept].also, name))
-        if progress is not None:
-            progress(style.name, index + 1, len(names))
-    return pixels[: len(infos)], infos
-
-
-def _report(style: Style, infos: Sequence[SpriteInfo]) -> StyleReport:
-    duplicates = sum(len(info.also) for info in infos)
+    with pixel_file(out / f"sprites-{style.name}.safetensors", size_px, most=len(drawings)) as append:
+        for done, drawing in enumerate(drawings, start=1):
+            try:
+                drawn = drawing.draw(size_px)
+            except SpriteBroken as error:
+                raise SpriteBroken(f"{style.package}@{style.version}, icon {drawing.name!r}: {error}") from error
+            kept = place.setdefault(hashlib.sha256(drawn.tobytes()).digest(), len(infos))
+            # Those with code points come first: of two equal drawings, the one that has a label stays.
+            if kept == len(infos):
+                append(drawn)
+                infos.append(emojibase.describe(drawing.name, drawing.codepoints, style.name))
+            else:
+                infos[kept] = replace(infos[kept], also=(*infos[kept].also, drawing.name))
+            if progress is not None:
+                progress(style.name, done, len(drawings))
+    _write_json(out / f"sprites-{style.name}.json", [info.to_json() for info in infos])
     labelled = sum(info.group is not None for info in infos)
-    return StyleReport(style.name, len(infos) + duplicates, len(infos), duplicates, labelled)
-
-
-def _write_style(out: Path, style: str, pixels: NDArray[np.uint8], infos: Sequence[SpriteInfo]) -> None:
-    # Written beside and renamed: a build that was stopped never leaves half a file under the real name.
-    part = out / f".sprites-{style}.safetensors.part"
-    save_file({"pixels": torch.from_numpy(pixels)}, part)
-    part.chmod(0o644)  # safetensors makes it readable by its owner alone; the cache is meant to be shared.
-    os.replace(part, out / f"sprites-{style}.safetensors")
-    _write_json(out / f"sprites-{style}.json", [info.to_json() for info in infos])
+    return StyleReport(style.name, len(drawings), len(infos), len(drawings) - len(infos), labelled)
 
 
 def _write_manifest(out: Path, size_px: int, packages: Sequence[tuple[Package, str]], reports: Sequence[StyleReport]) -> None:
@@ -123,7 +102,7 @@ def _write_manifest(out: Path, size_px: int, packages: Sequence[tuple[Package, s
             {"name": package.name, "version": package.version, "licence": licence, "sha256": package.read_sha256}
             for package, licence in packages
         ],
-        "drawn_by": {"resvg-py": installed_version("resvg-py")},
+        "drawn_by": {tool: installed_version(tool) for tool in ("resvg-py", "pillow")},
         "styles": [
             {"style": report.style, "sprites": report.sprites, "duplicates": report.duplicates, "labelled": report.labelled}
             for report in reports

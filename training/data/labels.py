@@ -1,6 +1,7 @@
 """What a sprite is called: icon name → code points → emojibase's label, tags, group, gender and skin tone."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,13 +48,13 @@ class Emojibase:
         self._groups = {group["order"]: group["key"] for group in messages["groups"]}
         self._entries: dict[str, dict[str, Any]] = {}
         for entry in data:
-            self._entries[_plain(entry["hexcode"])] = dict(entry)
+            self._entries[plain_points(entry["hexcode"])] = dict(entry)
             for skin in entry.get("skins", ()):
-                self._entries[_plain(skin["hexcode"])] = {**entry, **skin}
+                self._entries[plain_points(skin["hexcode"])] = {**entry, **skin}
 
     def describe(self, name: str, codepoints: str | None, style: str) -> SpriteInfo:
         """The sprite's info. An icon that emojibase does not know is labelled with its own name's words."""
-        entry = self._entries.get(_plain(codepoints)) if codepoints else None
+        entry = self._entries.get(plain_points(codepoints)) if codepoints else None
         tones = _tones(name, codepoints, entry)
         base = TONE_SUFFIX.sub("", name) if tones else name
         if entry is None:
@@ -62,10 +63,24 @@ class Emojibase:
         group = self._groups.get(entry.get("group"))
         return SpriteInfo(name, base, entry["label"], tuple(entry.get("tags", ())), codepoints, group, gender, tones, style)
 
+    def icon(self, codepoints: str) -> tuple[str, str] | None:
+        """The name and the code points as the icon sets would spell them: "flag-turks-and-caicos-islands", "1f1f9-1f1e8"."""
+        entry = self._entries.get(plain_points(codepoints))
+        if entry is None:
+            return None
+        return _icon_name(entry["label"]), entry["hexcode"].lower().replace("-fe0f", "")
 
-def _plain(codepoints: str) -> str:
-    """Code points without variation selectors and leading zeros, the spellings in which the two packages differ."""
-    return "-".join(point.lstrip("0") for point in codepoints.upper().split("-") if point != "FE0F")
+
+def plain_points(codepoints: str) -> str:
+    """Code points in one spelling, to look up by: packages differ in dashes, leading zeros, selectors and cancel tags."""
+    points = codepoints.upper().replace("_", "-").split("-")
+    return "-".join(point.lstrip("0") for point in points if point not in ("FE0F", "E007F"))
+
+
+def _icon_name(label: str) -> str:
+    """A label in iconify's way: "flag: Côte d’Ivoire" → "flag-cote-divoire"."""
+    letters = unicodedata.normalize("NFKD", label.replace("&", "and")).encode("ascii", "ignore").decode()
+    return "-".join(re.findall(r"[a-z0-9]+", letters.lower().replace("'", "").replace(".", "")))
 
 
 def _tones(name: str, codepoints: str | None, entry: Mapping[str, Any] | None) -> tuple[str, ...] | None:

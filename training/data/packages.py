@@ -3,9 +3,9 @@
 import hashlib
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from training.data.errors import PackageBroken, PackageMissing
@@ -13,16 +13,32 @@ from training.data.errors import PackageBroken, PackageMissing
 
 @dataclass(frozen=True)
 class Style:
-    """One set of sprites: how we call it, and the package that it is drawn from."""
+    """One set of sprites: how we call it, and the package that it is drawn from.
+
+    webp_folder: where the package keeps its pictures, WebP files called by their code points; None: it is an iconify
+    package, SVG in one icons.json. named_by: the style whose chars.json says which icon has which code points, where the
+    package has no such table of its own.
+    """
 
     name: str
     package: str
     version: str
     licence: str
+    webp_folder: str | None = None
+    named_by: "Style | None" = None
+
+    @property
+    def sources(self) -> tuple["Style", ...]:
+        """The styles whose packages are read to build this one."""
+        return (self,) if self.named_by is None else (self, self.named_by)
 
 
+FLAT = Style("flat", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT")
 STYLES: tuple[Style, ...] = (
-    Style("flat", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT"),
+    FLAT,
+    # The same icons under the same names as the flat ones, but its chars.json is empty.
+    Style("fluent", "@iconify-json/fluent-emoji", "1.2.7", "MIT", named_by=FLAT),
+    Style("3d", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", webp_folder="assets", named_by=FLAT),
     Style("noto", "@iconify-json/noto", "1.2.9", "Apache-2.0"),
     Style("twemoji", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),
 )
@@ -31,7 +47,7 @@ EMOJIBASE = ("emojibase-data", "17.0.0", "MIT")
 
 @dataclass
 class Package:
-    """The files of one package. `read` remembers what was read, so that a manifest can name its sha256."""
+    """The files of one package. It remembers what was read, so that a manifest can name its sha256."""
 
     name: str
     version: str
@@ -47,6 +63,22 @@ class Package:
             raise PackageBroken(f"{self.name}@{self.version} ({self.path}): cannot read {file}: {error}") from error
         self.read_sha256[file] = hashlib.sha256(content).hexdigest()
         return value
+
+    def read_folder(self, folder: str, suffix: str) -> dict[str, bytes]:
+        """The files `folder/*suffix` inside the package, by their bare names, in order. Raises PackageBroken without any.
+
+        All are read in one go: looking them up one by one would unpack the archive anew for each. What is remembered is one
+        sha256 over the lines that `sha256sum folder/*suffix` prints in the package (in the C locale).
+        """
+        try:
+            files = dict(sorted(_folder(self.path, folder, suffix)))
+        except (OSError, tarfile.TarError) as error:
+            raise PackageBroken(f"{self.name}@{self.version} ({self.path}): cannot read {folder}: {error}") from error
+        if not files:
+            raise PackageBroken(f"{self.name}@{self.version} ({self.path}) holds no {folder}/*{suffix}")
+        lines = (f"{hashlib.sha256(content).hexdigest()}  {folder}/{name}{suffix}\n" for name, content in files.items())
+        self.read_sha256[f"{folder}/*{suffix}"] = hashlib.sha256("".join(lines).encode()).hexdigest()
+        return files
 
 
 def find_packages(folder: Path, wanted: Mapping[str, str]) -> dict[str, Package]:
@@ -83,3 +115,16 @@ def _content(path: Path, file: str) -> bytes:
         if member is None:
             raise KeyError(file)
         return member.read()
+
+
+def _folder(path: Path, folder: str, suffix: str) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        yield from ((file.name.removesuffix(suffix), file.read_bytes()) for file in (path / folder).glob(f"*{suffix}"))
+        return
+    with tarfile.open(path) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name)
+            if name.parent == PurePosixPath("package") / folder and name.name.endswith(suffix):
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield name.name.removesuffix(suffix), file.read()

@@ -1,4 +1,4 @@
-"""One icon of an iconify package → straight-alpha RGBA pixels, by resvg."""
+"""One picture of a package → straight-alpha RGBA pixels: SVG by resvg, WebP by Pillow."""
 
 import io
 from collections.abc import Mapping
@@ -35,7 +35,28 @@ def draw_svg(svg: str, size_px: int) -> NDArray[np.uint8]:
     except ValueError as error:
         raise SpriteBroken(f"resvg refuses the drawing: {error}") from error
     with Image.open(io.BytesIO(bytes(png))) as picture:
-        pixels = np.asarray(picture.convert("RGBA"), dtype=np.uint8)
+        return _pixels(picture.convert("RGBA"), size_px)
+
+
+def draw_webp(content: bytes, size_px: int) -> NDArray[np.uint8]:
+    """(4, size_px, size_px) uint8 RGBA with straight alpha, of a WebP file. Raises SpriteBroken.
+
+    Padded to a square, the picture centred, then resampled: never stretched.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["WEBP"]) as file:
+            picture = file.convert("RGBA")
+    except (OSError, EOFError) as error:
+        raise SpriteBroken(f"no WebP picture: {error}") from error
+    side = max(picture.size)
+    square = Image.new("RGBA", (side, side))
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    # Pillow multiplies RGBA by its alpha before it resamples, and divides after: no hidden colour bleeds into the edges.
+    return _pixels(square.resize((size_px, size_px), Image.Resampling.LANCZOS), size_px)
+
+
+def _pixels(picture: Image.Image, size_px: int) -> NDArray[np.uint8]:
+    pixels = np.asarray(picture, dtype=np.uint8)
     if pixels.shape != (size_px, size_px, 4):
         raise SpriteBroken(f"drawn as {pixels.shape}, wanted {(size_px, size_px, 4)}")
     # Colour under alpha 0 is never seen; zero it so that equal looks are equal bytes.

@@ -36,20 +36,24 @@ MESSAGES = {"groups": [{"key": "people-body", "order": 1}, {"key": "symbols", "o
 
 
 def write_package(folder: Path, name: str, version: str, files: Mapping[str, Any], *, packed: bool) -> None:
-    """One package, as `npm pack` leaves it or as it lies once unpacked."""
+    """One package, as `npm pack` leaves it or as it lies once unpacked. files: bytes as they are, all else as JSON."""
     contents = {"package.json": {"name": name, "version": version}, **files}
     stem = name.strip("@").replace("/", "-")
     if not packed:
         for path, value in contents.items():
             (folder / stem / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / stem / path).write_text(json.dumps(value))
+            (folder / stem / path).write_bytes(_bytes(value))
         return
     with tarfile.open(folder / f"{stem}-{version}.tgz", "w:gz") as archive:
         for path, value in contents.items():
-            data = json.dumps(value).encode()
+            data = _bytes(value)
             entry = tarfile.TarInfo(f"package/{path}")
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
 def write_tiny_packages(folder: Path) -> Path:

@@ -1,0 +1,85 @@
+"""The command line as a process: what it loads, what it says, how it ends."""
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import unclip
+from unclip.errors import SettingsWrong
+from unclip.model_commands import read_minutes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unclip", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env}, timeout=60, check=False)
+
+
+def test_help_is_quick():
+    run("--help")  # the first run may have to compile
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert run("--help").returncode == 0
+        seconds.append(time.monotonic() - began)
+
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("module", ["unclip.cli", "unclip.supervisor", "unclip.generate", "service.main"])
+def test_torch_stays_out_of(module):
+    code = f"import {module}, sys; print(*(name for name in ('torch', 'transformers', 'open_clip') if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == ""
+
+
+def test_the_version_is_the_projects():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert run("version").stdout.strip() == unclip.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_process_on_its_own_says_that_it_needs_a_queue(command):
+    ran = run(command)
+
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"unclip: `unclip {command}` needs UNCLIP_REDIS_URL")
+
+
+def test_a_wrong_variable_is_named_without_a_traceback():
+    ran = run("serve", UNCLIP_PORT="eighty")
+
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("unclip: UNCLIP_PORT: ")
+
+
+def test_a_service_that_is_not_there_is_said_in_one_line():
+    ran = run("generate", "a cat", "--url", "http://127.0.0.1:9")
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("unclip: http://127.0.0.1:9 does not answer")
+
+
+def test_an_object_that_is_asked_for_data_says_which_packages_to_fetch(tmp_path):
+    ran = run("data", "build", "--packages", str(tmp_path), "--out", str(tmp_path / "data"))
+
+    assert ran.returncode == 1
+    assert "npm pack" in ran.stderr
+
+
+def test_minutes_are_read_per_stage():
+    assert read_minutes(["decoder=60", "clip=1.5"]) == {"decoder": 60.0, "clip": 1.5}
+
+
+@pytest.mark.parametrize("budget", ["decoder", "decoder=", "decoder=x", "decoder=-1", "decoder=nan", "=3"])
+def test_a_budget_that_makes_no_sense_is_refused(budget):
+    with pytest.raises(SettingsWrong, match="is not stage=minutes"):
+        read_minutes([budget])

@@ -1,0 +1,170 @@
+"""The command line. Each command imports what it needs when it runs, so that `unclip --help` is quick and never loads torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unclip import __version__, model_commands
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from contract.settings import Settings
+
+app = typer.Typer(
+    name="unclip",
+    help="A self-hosted DALL·E 2: prompts in, pictures out, through an unCLIP cascade.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main() -> None:
+    """Run the command line: expected faults are one message and an exit code, not a traceback."""
+    from contract.errors import UnclipError
+    from unclip.errors import SettingsWrong
+
+    try:
+        app()
+    except SettingsWrong as error:
+        fail(error, EXIT_USAGE)
+    except UnclipError as error:
+        fail(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def fail(error: Exception, exit_code: int) -> None:
+    """Print one message and leave."""
+    print(f"unclip: {error}", file=sys.stderr)  # noqa: T201
+    sys.exit(exit_code)
+
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on  [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one  [default: 8000]")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder for queue and pictures  [default: ~/.local/share/unclip]")]
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run everything here: an embedded queue, one engine worker and the API. Ctrl-C drains and stops all of it."""
+    from unclip.supervisor import Supervisor
+
+    console = stderr_console()
+    settings = read_settings(host=host, port=port, data_dir=data_dir)
+    Supervisor(settings, say=lambda line: console.print(f"[dim]unclip:[/dim] {line}", highlight=False, soft_wrap=True)).run()
+
+
+@app.command()
+def api(host: Host = None, port: Port = None) -> None:
+    """Run the API process alone, for deployment. Needs UNCLIP_REDIS_URL."""
+    settings = with_queue(read_settings(host=host, port=port), "api")
+    from service.main import run
+
+    run(settings)
+
+
+@app.command()
+def worker() -> None:
+    """Run one engine worker alone, for deployment. Needs UNCLIP_REDIS_URL."""
+    settings = with_queue(read_settings(), "worker")
+    from workers.main import run
+
+    run(settings)
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Same seed, same picture  [default: chosen]")] = None,
+    n: Annotated[int | None, typer.Option("--n", "-n", help="Number of pictures, 1 to 10  [default: 1]")] = None,
+    size: Annotated[str | None, typer.Option(help="256x256, 512x512 or 1024x1024")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Decoder steps.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Decoder guidance; 1 is none.")] = None,
+    prior_steps: Annotated[int | None, typer.Option(help="Prior steps.")] = None,
+    prior_guidance_scale: Annotated[float | None, typer.Option(help="Prior guidance; 1 is none.")] = None,
+    upsample_steps: Annotated[int | None, typer.Option(help="Steps of each upsampler.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
+    url: Annotated[str | None, typer.Option(help="A running service  [default: the one here, else one for this call]")] = None,
+    own_service: Annotated[bool, typer.Option("--own-service", help="Start a service for this call in any case.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Draw a prompt over HTTP, show the progress, save out/<prompt>-<seed>.png."""
+    import json
+
+    from unclip.client import UnclipClient
+    from unclip.generate import Request, find_service, report
+    from unclip.generate import generate as draw
+
+    numbers: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "upsample_steps": upsample_steps}
+    prior: dict[str, Any] = {"prior_steps": prior_steps, "prior_guidance_scale": prior_guidance_scale}
+    request = Request(prompt, n=n, size=size, seed=seed, model=model, **numbers, **prior)
+    console = stderr_console()
+    with find_service(read_settings(), url, own=own_service, console=console) as address, UnclipClient(address) as client:
+        drawn = draw(client, request, out, console)
+        if as_json:
+            typer.echo(json.dumps(drawn.as_json(), ensure_ascii=False))
+        else:
+            report(drawn, stdout_console())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+app.command()(model_commands.train)
+app.add_typer(model_commands.data_app, name="data")
+app.add_typer(model_commands.eval_app, name="eval")
+
+
+def read_settings(**options: Any) -> Settings:
+    """Read the environment, with the options that were given in its place. Raises SettingsWrong naming each wrong one."""
+    from pydantic import ValidationError
+
+    from contract.settings import Settings
+    from unclip.errors import SettingsWrong
+
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        faults = (f"{variable_of(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_url=False))
+        raise SettingsWrong("; ".join(faults)) from error
+
+
+def variable_of(location: tuple[int | str, ...]) -> str:
+    """Return the environment variable of a field; a rule over several fields names its own."""
+    return f"UNCLIP_{str(location[0]).upper()}" if location else "settings"
+
+
+def with_queue(settings: Settings, command: str) -> Settings:
+    """Return `settings` if they name a queue; a process on its own has none to fall back on. Raises SettingsWrong."""
+    from unclip.errors import SettingsWrong
+
+    if settings.redis_url is None:
+        raise SettingsWrong(f"`unclip {command}` needs UNCLIP_REDIS_URL; `unclip serve` brings a queue of its own")
+    return settings
+
+
+def stderr_console() -> Console:
+    """Return the console for messages and progress."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def stdout_console() -> Console:
+    """Return the console for results."""
+    from rich.console import Console
+
+    return Console(soft_wrap=True)
