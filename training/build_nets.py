@@ -41,7 +41,7 @@ def build_prior(recipe: Recipe) -> PriorTransformer:
 
 
 def build_decoder(recipe: Recipe) -> DecoderNet:
-    """The 64 px UNet and its text projection; the last convolution starts at zero, so v starts as zero."""
+    """The 64 px UNet and its text projection; the last convolution starts at zero, so x_0 starts as grey."""
     torch.manual_seed(recipe.seed)
     shape = recipe.decoder.net
     unet = UNet(UNetConfig(in_channels=3, out_channels=3, class_embed_type="identity", **shape.model_dump()))

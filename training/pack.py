@@ -55,9 +55,9 @@ def _schedulers(folder: Path) -> None:
     shared = {"_class_name": "UnCLIPScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
     own = {
         "prior_scheduler": {"prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": False},
-        "decoder_scheduler": {"prediction_type": "v_prediction", "sampler": "dpm_solver_2m", "clip_sample": True},
+        "decoder_scheduler": {"prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": True},
         "super_res_scheduler": {
-            "prediction_type": "v_prediction", "sampler": "dpm_solver_2m", "clip_sample": True, "augmentation_level": 50
+            "prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": True, "augmentation_level": 50
         },
     }  # fmt: skip
     for name, values in own.items():

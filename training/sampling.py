@@ -1,11 +1,11 @@
-"""Chance and pictures for the training stages: stratified timesteps and sample grids."""
+"""Chance and pictures for the training stages: stratified timesteps, sample grids, similarity maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from models.samplers import Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
@@ -17,16 +17,51 @@ def stratified(batch: int, timesteps: int, generator: torch.Generator) -> Tensor
     return (spans[torch.randperm(batch, generator=generator)] * timesteps).long().clamp(max=timesteps - 1)
 
 
-def draw_grid(
-    v_of: Callable[[Tensor, Tensor], Tensor], schedule: Schedule, shape: tuple[int, ...], *, steps: int = 20, columns: int = 8
+def denoising_loss(predicted: Tensor, x_0: Tensor, alpha_t: Tensor) -> Tensor:
+    """Squared error of x_0, weighted by min(SNR + 1, 5): v's weight (Salimans and Ho 2022), capped as by Hang et al. (2023).
+
+    predicted, x_0: (B, C, H, W). alpha_t: (B,), cumulative products of 1 - beta; SNR + 1 = 1 / (1 - alpha_t).
+
+    The pixel nets predict x_0 and not noise or v: a position behind pixel-unshuffle holds 48 numbers and the net is hardly
+    wider, so it cannot carry noise through and would leave grain; a picture is far smaller than its noise (Li and He 2025).
+    """
+    weight = (1 / (1 - alpha_t)).clamp(max=5)
+    return (weight * (predicted.float() - x_0).square().mean(dim=(1, 2, 3))).mean()
+
+
+def draw(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    schedule: Schedule,
+    shape: tuple[int, ...],
+    prediction_type: str,
+    *,
+    limit: float,
+    steps: int = 20,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Sample `shape` pictures by DPM-Solver++(2M) without guidance and lay them out. Returns (3, H, W) in [-1, 1]."""
-    plans = [make_plan(schedule, "dpm_solver_2m", steps)] * shape[0]
-    x_t = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    x_0_last = torch.zeros(shape)
+    """Sample a `shape` batch by DPM-Solver++(2M) without guidance, x_0 held within ±limit; chance from seed 0."""
+    rows = shape[0]
+    plans = [make_plan(schedule, "dpm_solver_2m", steps)] * rows
+    x_t = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    x_0_last, bound = torch.zeros_like(x_t), torch.full((rows,), limit, device=device)
     for number in range(steps):
-        at = gather(plans, [number] * shape[0])
-        x_0 = clamp_x_0(predict_x_0(v_of(x_t, at.timestep).float(), x_t, at.alpha_t, "v_prediction"), torch.ones(shape[0]))
-        x_t, x_0_last = step(plans, at, x_t, x_0, x_0_last, torch.zeros(shape)), x_0
-    grid: Tensor = make_grid(x_t, nrow=columns, padding=2, pad_value=1)
+        at = gather(plans, [number] * rows, device)
+        x_0 = clamp_x_0(predict_x_0(predict(x_t, at.timestep).float(), x_t, at.alpha_t, prediction_type), bound)
+        x_t, x_0_last = step(plans, at, x_t, x_0, x_0_last, torch.zeros_like(x_t)), x_0
+    return x_t
+
+
+def lay_out(pictures: Tensor, columns: int = 8) -> Tensor:
+    """(B, 3, H, W) as one picture, (3, H', W'), white between them."""
+    grid: Tensor = make_grid(pictures.cpu(), nrow=columns, padding=2, pad_value=1)
     return grid
+
+
+def similarity_map(rows: Tensor, columns: Tensor, cell_px: int = 4) -> Tensor:
+    """Cosine similarities of two lists of embeddings as a picture: white 1, black 0 or less; the diagonal should be white.
+
+    rows: (R, D). columns: (C, D). Returns (3, R cell_px, C cell_px) in [-1, 1].
+    """
+    similar = nn.functional.normalize(rows.float(), dim=-1) @ nn.functional.normalize(columns.float(), dim=-1).T
+    shades = similar.clamp(0, 1) * 2 - 1
+    return shades.repeat_interleave(cell_px, 0).repeat_interleave(cell_px, 1).expand(3, -1, -1).contiguous()

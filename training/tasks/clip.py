@@ -13,6 +13,7 @@ from models.clip.image import vision_net
 from models.clip.text import TextTower
 from models.nets.bert import sentence_mean
 from training.bank import Pictures, encode_all
+from training.sampling import similarity_map
 
 TEMPERATURE = 0.07
 
@@ -63,9 +64,13 @@ class ClipTask:
         loss: Tensor = self.loss_of(z_i.float(), z_t.float(), self.net.logit_scale.exp().clamp(max=100))
         return loss
 
-    def grid(self, net: nn.Module) -> Tensor | None:
-        """CLIP draws nothing."""
-        return None
+    @torch.inference_mode()
+    def grid(self, net: nn.Module) -> Tensor:
+        """Usual names against pictures, one of each of the recipe's objects, by cosine similarity."""
+        pictures = torch.stack([rows[0] for rows in self.rows[: self.own]])
+        device = self.net.logit_scale.device
+        z_t = self.net.proj(self.pooled[self.first[: self.own]].to(device))
+        return similarity_map(z_t, self.net.visual(self.pictures.take(pictures, device))).cpu()
 
 
 def _pooled(tower: TextTower, texts: list[str]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The 64 px decoder: v-prediction given z_i and the caption, each dropped at times (DALL·E 2, §2.1)."""
+"""The 64 px decoder: x_0 given z_i and the caption, each dropped at times (DALL·E 2, §2.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.nets.text_proj import TextProjection
 from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
 from training.bank import Captions, Pictures
-from training.sampling import draw_grid, stratified
+from training.sampling import denoising_loss, draw, lay_out, stratified
 
 DROP_IMAGE, DROP_TEXT = 0.1, 0.5
 
@@ -22,11 +22,11 @@ class DecoderNet(nn.Module):
         self.unet, self.text_proj = unet, text_proj
 
     def forward(self, x_t: Tensor, timesteps: Tensor, z_i: Tensor, embeds: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """x_t: (B, 3, 64, 64). z_i, embeds: (B, D). tokens: (B, L, D), mask: (B, L) bool. Returns v, (B, 3, 64, 64)."""
+        """x_t: (B, 3, 64, 64). z_i, embeds: (B, D). tokens: (B, L, D), mask: (B, L) bool. Returns x_0, (B, 3, 64, 64)."""
         in_time, context = self.text_proj(z_i, embeds, tokens)
         mask = nn.functional.pad(mask, (context.shape[1] - mask.shape[1], 0), value=True)
-        v: Tensor = self.unet(x_t, timesteps, in_time, context, mask)
-        return v
+        x_0: Tensor = self.unet(x_t, timesteps, in_time, context, mask)
+        return x_0
 
 
 class DecoderTask:
@@ -38,7 +38,7 @@ class DecoderTask:
         self.net, self.pictures, self.z_i, self.captions, self.schedule = net, pictures, z_i, captions, schedule
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Mean squared error of v (Salimans and Ho 2022) at stratified timesteps."""
+        """The denoising loss at stratified timesteps."""
         device = self.z_i.device
         chosen = torch.randint(len(self.pictures.pixels), (batch,), generator=generator)
         t = stratified(batch, self.schedule.timesteps, generator).to(device)
@@ -47,18 +47,19 @@ class DecoderTask:
         text = self.captions.take(self.captions.choose(self.pictures.objects[chosen], generator), no_text)
         z_i = torch.where(no_image[:, None], self.net.text_proj.without_image(batch), self.z_i[chosen])
         x_0 = self.pictures.take(chosen, device)
-        v = self.net(self.schedule.diffuse(x_0, noise, t), t, z_i, text.embeds, text.tokens, text.mask)
-        return nn.functional.mse_loss(v.float(), self.schedule.velocity(x_0, noise, t))
+        predicted = self.net(self.schedule.diffuse(x_0, noise, t), t, z_i, text.embeds, text.tokens, text.mask)
+        return denoising_loss(predicted, x_0, self.schedule.alphas_cumprod.to(device)[t])
 
     @torch.inference_mode()
     def grid(self, net: nn.Module) -> Tensor:
         """One picture for each of the first 64 objects, from the z_i of a training picture, without text."""
         per_object = len(self.pictures.objects) // (int(self.pictures.objects.max()) + 1)
-        rows = torch.arange(0, len(self.pictures.objects), per_object)[:64]
-        text = self.captions.take(torch.zeros(len(rows), dtype=torch.long), torch.ones(len(rows), dtype=torch.bool))
+        rows, device = torch.arange(0, len(self.pictures.objects), per_object)[:64], self.z_i.device
+        text = self.captions.take(torch.zeros_like(rows), torch.ones(len(rows), dtype=torch.bool, device=device))
 
-        def v_of(x_t: Tensor, t: Tensor) -> Tensor:
-            v: Tensor = net(x_t, t, self.z_i[rows], text.embeds, text.tokens, text.mask)
-            return v
+        def x_0_of(x_t: Tensor, t: Tensor) -> Tensor:
+            x_0: Tensor = net(x_t, t, self.z_i[rows], text.embeds, text.tokens, text.mask)
+            return x_0
 
-        return draw_grid(v_of, self.schedule, (len(rows), *self.pictures.pixels.shape[1:]))
+        shape = (len(rows), *self.pictures.pixels.shape[1:])
+        return lay_out(draw(x_0_of, self.schedule, shape, "sample", limit=1.0, device=device))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.nets.prior import PriorTransformer
 from models.samplers.schedule import Schedule
 from training.bank import Captions
-from training.sampling import stratified
+from training.sampling import draw, similarity_map, stratified
 
 DROP_CONDITION = 0.1
 
@@ -33,6 +33,18 @@ class PriorTask:
         predicted = self.net(self.schedule.diffuse(x_0, noise, t), t, text.embeds, text.tokens, text.mask)
         return nn.functional.mse_loss(predicted.float(), x_0)
 
-    def grid(self, net: nn.Module) -> Tensor | None:
-        """An embedding is nothing to look at."""
-        return None
+    @torch.inference_mode()
+    def grid(self, net: nn.Module) -> Tensor:
+        """z_i drawn from each object's first caption against the mean z_i of its pictures, by cosine similarity."""
+        first = self.captions.first[:-1]
+        text = self.captions.take(first, torch.zeros(len(first), dtype=torch.bool, device=self.z_i.device))
+
+        def x_0_of(z_t: Tensor, t: Tensor) -> Tensor:
+            x_0: Tensor = net(z_t, t, text.embeds, text.tokens, text.mask)
+            return x_0
+
+        drawn = draw(
+            x_0_of, self.schedule, (len(first), self.z_i.shape[1]), "sample", limit=float("inf"), device=self.z_i.device
+        )
+        means = torch.stack([self.z_i[self.objects == number].mean(0) for number in range(len(first))])
+        return similarity_map(self.net.denormalise(drawn), means).cpu()

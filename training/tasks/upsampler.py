@@ -1,4 +1,4 @@
-"""The 64 → 256 upsampler: v-prediction on crops, its input blurred and noised at a known level (§2.1; Imagen, §2.4)."""
+"""The 64 → 256 upsampler: x_0 on crops, its input blurred and noised at a known level (§2.1; Imagen, §2.4)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch.nn.functional import interpolate
 
 from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
-from training.sampling import draw_grid, stratified
+from models.stages.upsampler import FACTOR, enlarge
+from training.sampling import denoising_loss, draw, lay_out, stratified
 
-FACTOR = 4
 CROP_PX = 64  # a quarter of 256, as in the paper: the net is convolutional and never sees more
 MAX_LEVEL = 300  # highest timestep of the noise put on the small picture
 BLUR_SHARE = 0.5
@@ -26,7 +26,7 @@ class UpsamplerTask:
         self.net, self.pixels, self.schedule = net, pixels, schedule
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Mean squared error of v on chance crops."""
+        """The denoising loss on chance crops."""
         device = next(self.net.parameters()).device
         x_0 = self._crops(batch, generator).to(device)
         t = stratified(batch, self.schedule.timesteps, generator).to(device)
@@ -36,8 +36,8 @@ class UpsamplerTask:
             small = blur(small, float(torch.rand((), generator=generator)) * 0.6 + 0.2)
         small = self.schedule.diffuse(small, torch.randn(small.shape, generator=generator).to(device), level)
         noise = torch.randn(x_0.shape, generator=generator).to(device)
-        v = self.net(torch.cat([self.schedule.diffuse(x_0, noise, t), enlarge(small)], dim=1), t, level)
-        return nn.functional.mse_loss(v.float(), self.schedule.velocity(x_0, noise, t))
+        predicted = self.net(torch.cat([self.schedule.diffuse(x_0, noise, t), enlarge(small)], dim=1), t, level)
+        return denoising_loss(predicted, x_0, self.schedule.alphas_cumprod.to(device)[t])
 
     def _crops(self, batch: int, generator: torch.Generator) -> Tensor:
         room = (self.pixels.shape[-1] - CROP_PX) // FACTOR + 1
@@ -51,22 +51,19 @@ class UpsamplerTask:
     @torch.inference_mode()
     def grid(self, net: nn.Module) -> Tensor:
         """Eight whole pictures upsampled from their 64 px versions at level 50."""
-        whole = self.pixels[:: max(1, len(self.pixels) // 8)][:8].float() / 127.5 - 1
+        device = next(net.parameters()).device
+        whole = self.pixels[:: max(1, len(self.pixels) // 8)][:8].to(device).float() / 127.5 - 1
         small = interpolate(whole, scale_factor=1 / FACTOR, mode="area")
-        level = torch.full((len(whole),), 50)
-        noise = torch.randn(small.shape, generator=torch.Generator().manual_seed(0))
+        level = torch.full((len(whole),), 50, device=device)
+        noise = torch.randn(small.shape, generator=torch.Generator().manual_seed(0)).to(device)
         large = enlarge(self.schedule.diffuse(small, noise, level))
 
-        def v_of(x_t: Tensor, t: Tensor) -> Tensor:
-            v: Tensor = net(torch.cat([x_t, large], dim=1), t, level)
-            return v
+        def x_0_of(x_t: Tensor, t: Tensor) -> Tensor:
+            x_0: Tensor = net(torch.cat([x_t, large], dim=1), t, level)
+            return x_0
 
-        return draw_grid(v_of, self.schedule, tuple(whole.shape), steps=6, columns=4)
-
-
-def enlarge(small: Tensor) -> Tensor:
-    """(B, 3, S, S) to (B, 3, 4 S, 4 S), bicubic."""
-    return interpolate(small, scale_factor=FACTOR, mode="bicubic", align_corners=False)
+        shape = tuple(whole.shape)
+        return lay_out(draw(x_0_of, self.schedule, shape, "sample", limit=1.0, steps=6, device=device), columns=4)
 
 
 def blur(pictures: Tensor, sigma_px: float) -> Tensor:
