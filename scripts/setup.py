@@ -65,9 +65,36 @@ def install_packages(packages: Path) -> None:
     started = time.monotonic()
     shutil.rmtree(packages, ignore_errors=True)
     venv.create(packages, with_pip=True)
-    subprocess.run([*pip_of(packages), "install", "--require-hashes", "--no-deps", "-r", str(LOCK)], check=True)
+    install_locked(packages)
     (packages / "complete").write_text(lock_key())
     print(f"Packages ready after {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def install_locked(packages: Path) -> None:
+    """Run pip over the lock file, counting packages as they arrive. Exits with pip's own words where it fails."""
+    command = [*pip_of(packages), "install", "--require-hashes", "--no-deps", "--progress-bar", "off", "-r", str(LOCK)]
+    total = sum(line[:1].isalnum() for line in LOCK.read_text().splitlines())  # a few are for other systems
+    said: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        for line in pip.stdout or ():
+            said.append(line)
+            if line.startswith("Collecting "):
+                show(f"  fetching {sum(text.startswith('Collecting ') for text in said)} of at most {total}: {line.split()[1]}")
+            elif line.startswith("Installing collected packages"):
+                show("  unpacking …")
+    show("")
+    if pip.returncode:
+        sys.exit(
+            "".join(said[-20:]) + f"pip could not install {LOCK.name}; nothing was changed, so the same command tries again"
+        )
+
+
+def show(text: str) -> None:
+    """One line that overwrites itself on a terminal, and lines of their own elsewhere."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{text}", end="", flush=True)
+    elif text:
+        print(text, flush=True)
 
 
 def link_checkout(packages: Path) -> None:
@@ -76,13 +103,13 @@ def link_checkout(packages: Path) -> None:
     venv.create(home, clear=True, with_pip=False, symlinks=True)
     site = Path(f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages")
     (home / site / "unclip-packages.pth").write_text(f"{packages / site}\n")
-    pip = [*pip_of(packages), "--python", str(home / "bin" / "python")]
+    pip = [*pip_of(packages), "-qq", "--python", str(home / "bin" / "python")]
     subprocess.run([*pip, "install", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
 
 
 def pip_of(packages: Path) -> list[str]:
-    """The pip of the shared packages, told to speak of errors only: what an index warns about is nothing a user can mend."""
-    return [str(packages / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq"]
+    """The pip of the shared packages."""
+    return [str(packages / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
 
 
 if __name__ == "__main__":
