@@ -10,6 +10,7 @@ UnclipError
 ├─ BusyError           429        QueueFull                        (Retry-After)
 ├─ OutageError         503        QueueDown · StoreDown            (Retry-After) · WaitTimedOut 504
 ├─ ServerError         500        JobFailed · InternalError
+├─ SettingsWrong       no HTTP    a setting that is missing or cannot be used
 └─ ModelError          no HTTP    a model folder that cannot be read
 
 On the wire: {"error": {"message", "type", "param", "code"}}, the shape the OpenAI clients parse.
@@ -332,6 +333,15 @@ class JobFailed(ServerError):
 
     def __init__(self, job_id: str, reason: str) -> None:
         super().__init__(f"job {job_id} failed: {reason}")
+
+
+# What stops a process at start; no caller meets these.
+
+
+class SettingsWrong(UnclipError):
+    """A setting that is missing or cannot be used; the message names it."""
+
+    code = "settings_wrong"
 
 
 class ModelError(UnclipError):

@@ -187,7 +187,7 @@ class JobQueue:
             job.restore(fields)
             if job.func_name != DRAW:
                 raise JobNotFound(job_id)
-        except (NoSuchJobError, DeserializationError) as error:
+        except (NoSuchJobError, DeserializationError, ValueError) as error:  # ValueError: a status or time that RQ never writes
             raise JobNotFound(job_id) from error
         result = Result.restore(job_id, results[0][0].decode(), results[0][1], self._redis, JSONSerializer) if results else None
         return job, result

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis import ConnectionPool
+
+from contract.errors import SettingsWrong
+
+
+def _http_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("should be an address that begins with http:// or https://")
+    return url
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
 
 
 class Settings(BaseSettings):
@@ -47,19 +60,21 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         default=None, description="s3://bucket/prefix or file:///folder for pictures; empty: images/ in the data folder."
     )
-    storage_endpoint_url: str | None = Field(default=None, description="Address of an S3 server that is not Amazon's.")
+    storage_endpoint_url: HttpAddress | None = Field(default=None, description="Address of an S3 server that is not Amazon's.")
     storage_access_key_id: str | None = Field(default=None, description="S3 access key.")
     storage_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
     storage_region: str = Field(default="us-east-1", description="S3 region.")
 
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: Port = Field(default=8000, description="Port the API listens on; 0 takes a free one.")
-    public_base_url: str | None = Field(
+    public_base_url: HttpAddress | None = Field(
         default=None, description="How callers reach the API, for picture URLs; empty: as the request came in."
     )
     max_body_bytes: Count = Field(default=2**20, description="Largest request body.")
     max_prompt_characters: Count = Field(default=1000, description="Longest prompt.")
-    sync_wait_seconds: Seconds = Field(default=600, description="How long /v1/images/generations waits for its job.")
+    sync_wait_seconds: Seconds = Field(
+        default=580, description="How long /v1/images/generations waits for its job; OpenAI's clients give up after 600 s."
+    )
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
         default=20, description="How long work in hand may take to finish when a process is told to stop."
     )
@@ -87,11 +102,35 @@ class Settings(BaseSettings):
         """How long a finished job can be read, in whole seconds."""
         return max(1, round(self.result_ttl_hours * 3600))
 
+    @property
+    def queue_url(self) -> str:
+        """The address of the queue. Raises SettingsWrong when none is set."""
+        if self.redis_url is None:
+            raise SettingsWrong("UNCLIP_REDIS_URL must name a Redis or Valkey; `unclip serve` brings one of its own")
+        return self.redis_url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _names_a_redis(cls, url: str | None) -> str | None:
+        try:
+            if url is not None:
+                ConnectionPool.from_url(url).make_connection()  # connects to nothing yet
+        except (ValueError, TypeError):
+            # Without the cause: it quotes parts of the address, and there is a password in it.
+            raise ValueError("should be an address such as redis://:password@host:6379/0") from None
+        return url
+
+    @field_validator("storage_url")
+    @classmethod
+    def _names_a_store(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "file:///")
+        # The bucket stands where other addresses have their host, and a folder of this machine needs none.
+        if not (parts.netloc if parts.scheme == "s3" else parts.scheme == "file" and not parts.netloc):
+            raise ValueError("should be s3://bucket/prefix or file:///folder")
+        return url
+
     @model_validator(mode="after")
-    def _storage_is_one_of_ours(self) -> Self:
-        scheme = (self.storage_url or "file:///").partition("://")[0]
-        if scheme not in ("file", "s3"):
-            raise ValueError(f"UNCLIP_STORAGE_URL must begin with s3:// or file:///, not {scheme}://")
+    def _keys_are_a_pair(self) -> Self:
         if (self.storage_access_key_id is None) != (self.storage_secret_access_key is None):
             raise ValueError("UNCLIP_STORAGE_ACCESS_KEY_ID and UNCLIP_STORAGE_SECRET_ACCESS_KEY go together")
         return self

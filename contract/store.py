@@ -16,7 +16,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from contract.errors import ImageNotFound, StoreDown
+from contract.errors import ImageNotFound, SettingsWrong, StoreDown
 from contract.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,14 +68,21 @@ class ImageStore:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Open the store that the settings name, without asking anything of it yet; a local folder is made."""
+        """Open the store that the settings name, without asking anything of it yet; a local folder is made.
+
+        Raises SettingsWrong when the folder cannot be made.
+        """
         url = settings.storage_url
         if url is not None and url.startswith("s3://"):
             return cls(_bucket(url, settings, READING), _bucket(url, settings, WRITING), None)
         folder = settings.data_dir if url is None else Path(unquote(urlsplit(url).path))
-        with _outages():
+        try:
             # The folder holds what people asked for: its owner's business alone.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SettingsWrong(
+                f"the picture folder {folder} cannot be made: {error.strerror}; UNCLIP_STORAGE_URL or UNCLIP_DATA_DIR names it"
+            ) from error
         local = LocalStore(folder)
         return cls(local, local, folder)
 

@@ -29,7 +29,8 @@ def readings(text: str, is_listed: Callable[[str], bool]) -> frozenset[str]:
     signed = {folded, _unleeted(folded, "i"), _unleeted(folded, "l")}
     texts = {_words(text) for text in signed} | {_squashed(text, is_listed) for text in signed}
     texts |= {STRETCHED.sub(kept, reading) for reading in tuple(texts) for kept in (r"\1", r"\1\1")}
-    spelled = {word for reading in texts for word in _spelled_out(reading) if is_listed(word)}
+    candidates = {word for reading in texts for word in _spelled_out(reading)}
+    spelled = {word for word in candidates if is_listed(word)}
     return frozenset(reading for reading in texts | spelled if reading)
 
 

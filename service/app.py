@@ -30,7 +30,7 @@ once with a job to follow. Both queue the same job. Every reply carries `x-reque
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Queue and store may be down: it starts, tells so at `/readyz`, and recovers by itself.
 
-    Raises ModelError when the model folder cannot be read, and ValueError when `settings` name no queue.
+    Raises SettingsWrong for a setting that is missing or cannot be used, ModelError when the model folder cannot be read.
     """
     # Not in the lifespan: building asks nothing of queue or store, and a wrong setting stops the start with its own words.
     resources = Resources.build(settings)

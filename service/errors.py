@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -169,7 +170,7 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         UnknownModel("dall-e-9", ["unclip-bootstrap", "dall-e-2"]),
         UnsupportedMediaType("text/plain"),
         UnsupportedParameter("stream", "stream is not offered; leave it out, or follow POST /v1/jobs"),
-        WaitTimedOut(_JOB_ID, 600),
+        WaitTimedOut(_JOB_ID, 580),
     )
 }
 
@@ -208,8 +209,8 @@ def error_of_validation(faults: Sequence[Mapping[str, Any]]) -> UnclipError:
         return InvalidParameter(param, f"{param} is required")
     demand = str(fault["msg"]).replace("Input", param, 1)
     given = fault.get("input")
-    # A word about the value, where it is short enough to be one.
-    got = f", not {shortened(repr(given))}" if isinstance(given, str | int | float | None) else ""
+    # A word about the value as it was sent, where it is short enough to be one.
+    got = f", not {shortened(json.dumps(given, ensure_ascii=False))}" if isinstance(given, str | int | float | None) else ""
     return InvalidParameter(param, f"{demand}{got}")
 
 

@@ -10,10 +10,11 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contract.errors import BodyTooLarge, InternalError
+from contract.errors import BodyTooLarge, InternalError, shortened
 from service.errors import BodyOverLimit, error_response
 
 REQUEST_ID_HEADER = "x-request-id"
+MAX_LOGGED_CHARACTERS = 200
 # A caller's own id is kept when it can do no harm in a header or a log line.
 _CALLER_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -36,6 +37,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        about = {"method": scope["method"], "path": shortened(scope["path"], MAX_LOGGED_CHARACTERS)}
         began, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -49,12 +51,12 @@ class RequestContext:
             try:
                 await self.app(scope, receive, send_with_id)
             except Exception:
-                log.exception("request failed", method=scope["method"], path=scope["path"])
+                log.exception("request failed", **about)
                 if status:
                     raise  # The reply has begun: only the server can still break it off.
                 await error_response(InternalError())(scope, receive, send_with_id)
             seconds = round(time.perf_counter() - began, 4)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)
+            log.info("request", **about, status=status, seconds=seconds)
 
 
 class BodyLimit:

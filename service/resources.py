@@ -36,13 +36,10 @@ class Resources:
 
     @classmethod
     def build(cls, settings: Settings) -> Resources:
-        """Build from `settings`. Raises ModelError when the model folder cannot be read, ValueError without a redis_url."""
-        redis_url = settings.redis_url
-        if redis_url is None:
-            raise ValueError("UNCLIP_REDIS_URL must name a Redis or Valkey; `unclip serve` starts one of its own")
+        """Build from `settings`. Raises SettingsWrong for one that cannot be used, ModelError for a bad model folder."""
+        redis = connect(settings.queue_url, settings)
         model = read_model_info(settings.model_folder)
         offload = Offload()
-        redis = connect(redis_url, settings)
         queue = JobQueue(redis, settings)
         images = ImagesService(ImageStore.open(settings), offload)
         return cls(

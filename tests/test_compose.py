@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import jsonschema.validators
 import pytest
 import yaml
 
@@ -23,16 +24,20 @@ def compose() -> Any:
 
 
 def test_it_is_valid_against_the_compose_specification(compose):
-    validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()), format_checker=jsonschema.FormatChecker())
-
-    assert [error.message for error in validator.iter_errors(compose)] == []
+    assert faults(compose) == []
 
 
 def test_the_check_above_sees_a_misspelt_key(compose):
     wrong = {**compose, "services": {"api": {"imagge": "x"}}}
 
-    with pytest.raises(jsonschema.ValidationError, match="imagge"):
-        jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(wrong)
+    assert any("imagge" in fault for fault in faults(wrong))
+
+
+def faults(compose: Any) -> list[str]:
+    """What the specification has against it, read by the draft of JSON Schema that the specification says it is written in."""
+    schema = json.loads(SCHEMA.read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema, format_checker=jsonschema.FormatChecker())
+    return [error.message for error in validator.iter_errors(compose)]
 
 
 def test_it_brings_every_part(compose):

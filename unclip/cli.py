@@ -29,8 +29,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 def main() -> None:
     """Run the command line: expected faults are one message and an exit code, not a traceback."""
-    from contract.errors import UnclipError
-    from unclip.errors import SettingsWrong
+    from contract.errors import SettingsWrong, UnclipError
 
     try:
         app()
@@ -56,17 +55,19 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder for queue and picture
 @app.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything here: an embedded queue, one engine worker and the API. Ctrl-C drains and stops all of it."""
+    from contract.catalog import read_model_info
     from unclip.supervisor import Supervisor
 
     console = stderr_console()
     settings = read_settings(host=host, port=port, data_dir=data_dir)
+    read_model_info(settings.model_folder)  # a model that cannot be served is told before anything starts
     Supervisor(settings, say=lambda line: console.print(f"[dim]unclip:[/dim] {line}", highlight=False, soft_wrap=True)).run()
 
 
 @app.command()
 def api(host: Host = None, port: Port = None) -> None:
     """Run the API process alone, for deployment. Needs UNCLIP_REDIS_URL."""
-    settings = with_queue(read_settings(host=host, port=port), "api")
+    settings = read_settings(host=host, port=port)
     from service.main import run
 
     run(settings)
@@ -75,7 +76,8 @@ def api(host: Host = None, port: Port = None) -> None:
 @app.command()
 def worker() -> None:
     """Run one engine worker alone, for deployment. Needs UNCLIP_REDIS_URL."""
-    settings = with_queue(read_settings(), "worker")
+    settings = read_settings()
+    _ = settings.queue_url  # if there is none, said before torch is loaded
     from workers.main import run
 
     run(settings)
@@ -101,10 +103,13 @@ def generate(
     """Draw a prompt over HTTP, show the progress, save out/<prompt>-<seed>.png."""
     import json
 
+    from contract.errors import SettingsWrong
     from unclip.client import UnclipClient
     from unclip.generate import Request, find_service, report
     from unclip.generate import generate as draw
 
+    if own_service and url is not None:
+        raise SettingsWrong("--own-service starts a service and --url names a running one; give one of the two")
     numbers: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "upsample_steps": upsample_steps}
     prior: dict[str, Any] = {"prior_steps": prior_steps, "prior_guidance_scale": prior_guidance_scale}
     request = Request(prompt, n=n, size=size, seed=seed, model=model, **numbers, **prior)
@@ -132,28 +137,20 @@ def read_settings(**options: Any) -> Settings:
     """Read the environment, with the options that were given in its place. Raises SettingsWrong naming each wrong one."""
     from pydantic import ValidationError
 
+    from contract.errors import SettingsWrong
     from contract.settings import Settings
-    from unclip.errors import SettingsWrong
 
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        faults = (f"{variable_of(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_url=False))
+        faults = (fault_of(fault["loc"], fault["msg"]) for fault in error.errors(include_url=False))
         raise SettingsWrong("; ".join(faults)) from error
 
 
-def variable_of(location: tuple[int | str, ...]) -> str:
-    """Return the environment variable of a field; a rule over several fields names its own."""
-    return f"UNCLIP_{str(location[0]).upper()}" if location else "settings"
-
-
-def with_queue(settings: Settings, command: str) -> Settings:
-    """Return `settings` if they name a queue; a process on its own has none to fall back on. Raises SettingsWrong."""
-    from unclip.errors import SettingsWrong
-
-    if settings.redis_url is None:
-        raise SettingsWrong(f"`unclip {command}` needs UNCLIP_REDIS_URL; `unclip serve` brings a queue of its own")
-    return settings
+def fault_of(location: tuple[int | str, ...], message: str) -> str:
+    """Say what is wrong with a field, by its environment variable; a rule over several fields names its own."""
+    said = message.removeprefix("Value error, ")
+    return f"UNCLIP_{str(location[0]).upper()}: {said}" if location else said
 
 
 def stderr_console() -> Console:

@@ -1,8 +1,8 @@
 """What can go wrong on the command line, beside the errors of the service.
 
 UnclipError                (contract/errors.py)
+├─ SettingsWrong           (contract/errors.py) a variable or option that cannot be used: exit code 2
 └─ CommandError            exit code 1
-   ├─ SettingsWrong        a variable or option that cannot be used
    ├─ DataFolderInUse      another `unclip serve` holds the data folder
    ├─ StartFailed          a part of the service did not come up
    ├─ ServiceUnreachable   nothing answers at the address, or no longer
@@ -18,12 +18,6 @@ class CommandError(UnclipError):
     """A command could not do what it was asked to."""
 
     code = "command_failed"
-
-
-class SettingsWrong(CommandError):
-    """A setting that is missing or cannot be used; the message names it."""
-
-    code = "settings_wrong"
 
 
 class DataFolderInUse(CommandError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from contract.settings import Settings
 from unclip.client import Job, UnclipClient
-from unclip.errors import CommandError
+from unclip.errors import ApiError, CommandError, ServiceUnreachable
 from unclip.own_service import own_service
 from unclip.ports import base_url
 from unclip.progress import JobProgress
@@ -92,7 +92,8 @@ def generate(client: UnclipClient, request: Request, out: Path, console: Console
             for job in client.follow(job):  # noqa: B020 - the job as it now stands
                 progress.show(job)
     except KeyboardInterrupt:
-        client.cancel(job.id)
+        with suppress(ApiError, ServiceUnreachable):  # it may have ended just now
+            client.cancel(job.id)
         raise
     waited = time.monotonic() - began
     if job.status != "succeeded":

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unclip.errors import DataFolderInUse, SettingsWrong
+from contract.errors import SettingsWrong
+from unclip.errors import DataFolderInUse
 
 LOCK_FILE = "serve.lock"
 

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from unclip.errors import CommandError, SettingsWrong
+from contract.errors import SettingsWrong
+from unclip.errors import CommandError
 
 data_app = typer.Typer(help="The data that models are trained on.", no_args_is_help=True)
 eval_app = typer.Typer(help="How good the pictures are, and how quick.", no_args_is_help=True)
@@ -36,12 +37,14 @@ def build_data(
     packages: Annotated[Path, typer.Option(help="Folder with the npm packages, packed or unpacked.")],
     out: OutDir,
     size_px: Annotated[int, typer.Option(min=32, max=1024, help="Side of the drawn sprites, in pixels.")] = 256,
+    style: Annotated[list[str] | None, typer.Option(help="Only this style; may be repeated  [default: all five]")] = None,
 ) -> None:
     """Draw the sprites of the npm packages into a cache folder. Without the packages, says how to fetch them."""
     from training.data.build import build
+    from training.data.packages import styles_named
 
     with plain_faults(), progress_bar() as show:
-        built = build(packages, out, size_px=size_px, progress=show)
+        built = build(packages, out, size_px=size_px, styles=styles_named(style), progress=show)
     for style in built.styles:
         typer.echo(f"{style.style}: {style.sprites} sprites of {style.icons} icons, {style.labelled} with a label")
     typer.echo(f"written to {built.out}")

@@ -8,20 +8,20 @@ LOOPBACK = "127.0.0.1"
 _EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}
 
 
-def free_port(host: str = LOOPBACK) -> int:
-    """Return a port that nothing listened on a moment ago; whoever uses it must cope with losing the race."""
-    with socket.create_server((host, 0), family=_family(host)) as probe:
+def free_port() -> int:
+    """Return a port that nothing local listened on a moment ago; whoever uses it must cope with losing the race."""
+    with socket.create_server((LOOPBACK, 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
 
 
-def is_free(host: str, port: int) -> bool:
-    """True when a server could listen on `host`:`port` now."""
+def why_not_free(host: str, port: int) -> str | None:
+    """Return why no server could listen on `host`:`port` now, in the system's words; None when one could."""
     try:
         with socket.create_server((host, port), family=_family(host)):
-            return True
-    except OSError:
-        return False
+            return None
+    except OSError as error:  # taken, reserved, not an address of this machine, a name that nobody knows
+        return (error.strerror or str(error)).partition(" (")[0]  # Python adds the address, which the caller knows
 
 
 def answers(host: str, port: int, timeout_seconds: float = 0.2) -> bool:

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from contract.errors import SettingsWrong
 from contract.settings import Settings
 from unclip.embedded_valkey import EmbeddedValkey
-from unclip.errors import SettingsWrong, StartFailed
+from unclip.errors import StartFailed
 from unclip.lock import hold_data_folder
-from unclip.ports import answers, base_url, free_port, is_free
+from unclip.ports import answers, base_url, free_port, why_not_free
 from unclip.processes import Child, unclip_command
 from workers.backoff import Backoff
 
@@ -23,7 +24,7 @@ LOOK_SECONDS = 0.1
 API_GRACE_SECONDS = 3.0  # for replies under way once the worker has drained
 DRAIN_MARGIN_SECONDS = 5.0  # beyond drain_seconds, before a part that does not stop is killed
 HURRIED_SECONDS = 2.0  # for each part, after a second Ctrl-C
-SETTLED_SECONDS = 10.0  # a part that gives up by itself earlier than this has a fault that another start will not mend
+SETTLED_SECONDS = 30.0  # a part that gives up by itself earlier than this has a fault that another start will not mend
 HEALTHY_SECONDS = 60.0  # a part that ran this long is started again without a long wait
 
 
@@ -45,7 +46,8 @@ class Supervisor:
     """
 
     def __init__(self, settings: Settings, say: Say, commands: Mapping[str, Sequence[str]] | None = None) -> None:
-        port = settings.port or free_port(settings.host)
+        # A host that cannot be listened on is refused with the port, in `run`.
+        port = settings.port or free_port()
         self.settings = settings.model_copy(update={"port": port})
         self.say = say
         self.commands = commands or {name: unclip_command(name) for name in ("worker", "api")}
@@ -64,8 +66,9 @@ class Supervisor:
         Raises DataFolderInUse, SettingsWrong, or StartFailed; whatever was started has been stopped by then.
         """
         with hold_data_folder(self.settings.data_dir, self.url), self._signals():
-            if not is_free(self.settings.host, self.settings.port):
-                raise SettingsWrong(f"port {self.settings.port} on {self.settings.host} is taken; choose another with --port")
+            if reason := why_not_free(self.settings.host, self.settings.port):
+                where = f"port {self.settings.port} on {self.settings.host}"
+                raise SettingsWrong(f"{where} cannot be listened on: {reason}; choose another with --port or --host")
             try:
                 self._start()
                 while not self._stop_requests:

@@ -69,7 +69,9 @@ class JobResponse(BaseModel):
     created_at: int = Field(examples=[1795363200])
     started_at: int | None = Field(examples=[1795363201])
     finished_at: int | None = Field(examples=[None])
-    progress: JobProgress | None = Field(description="Set while the job runs.")
+    progress: JobProgress | None = Field(
+        description="Set while the job runs; once it has succeeded, stage `done` with fraction 1."
+    )
     queue_position: int | None = Field(description="1 is next; null once the job has left the queue.")
     model: str = Field(examples=["unclip-bootstrap"])
     prompt: str = Field(examples=["a red apple"])

@@ -17,6 +17,8 @@ from service.images.service import ImagesService
 from service.offload import Offload
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.05, 0.25
+OUTAGE_PATIENCE_SECONDS = 10.0
+"""How long a wait outlasts a queue that does not answer: a restart of it is no reason to leave a job that is being drawn."""
 
 
 class JobsService:
@@ -45,14 +47,20 @@ class JobsService:
     async def wait(self, job_id: str, has_left: Callable[[], Awaitable[bool]]) -> JobRecord:
         """Return the job once it has succeeded. The job goes on whatever happens to this wait.
 
-        has_left: tells whether the caller has hung up. Raises JobFailed, JobCanceled, WaitTimedOut, JobNotFound, QueueDown,
-        or ClientDisconnect when the caller has left.
+        has_left: tells whether the caller has hung up. Raises JobFailed, JobCanceled, WaitTimedOut, JobNotFound, QueueDown
+        (after OUTAGE_PATIENCE_SECONDS), or ClientDisconnect when the caller has left.
         """
         began, pause_seconds = time.monotonic(), FIRST_POLL_SECONDS
+        last_answer = began
         while True:
-            job = await self.fetch(job_id)
-            if job.state.is_terminal:
-                return _succeeded(job)
+            try:
+                job = await self.fetch(job_id)
+                last_answer = time.monotonic()
+                if job.state.is_terminal:
+                    return _succeeded(job)
+            except QueueDown:
+                if time.monotonic() - last_answer >= OUTAGE_PATIENCE_SECONDS:
+                    raise
             waited_seconds = time.monotonic() - began
             if waited_seconds >= self.wait_seconds:
                 raise WaitTimedOut(job_id, waited_seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from contract.errors import JobCanceled, JobFailed, MethodNotAllowed, WaitTimedOut
+from contract.errors import JobCanceled, JobFailed, MethodNotAllowed, RouteNotFound, WaitTimedOut
 from service.errors import DRAWING_REFUSALS, errors
 from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
 from service.openai.service import answer
@@ -32,6 +32,13 @@ async def generate_images(
 async def refuse_to_list_images() -> None:
     """Answer 405: without this route a GET here would look for an image named "generations"."""
     raise HTTPException(MethodNotAllowed.status, headers={"Allow": "POST"})
+
+
+@router.post("/images/edits", include_in_schema=False)
+@router.post("/images/variations", include_in_schema=False)
+async def refuse_other_operations(request: Request) -> None:
+    """Answer 404: without this route a POST here would be told that it may GET an image named "edits"."""
+    raise RouteNotFound(request.url.path)
 
 
 @router.get("/models")

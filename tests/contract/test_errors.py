@@ -34,6 +34,7 @@ SAMPLES = [
     errors.WaitTimedOut("x", 600),
     errors.InternalError(),
     errors.JobFailed("x", "the worker was lost"),
+    errors.SettingsWrong("UNCLIP_REDIS_URL must name a Redis or Valkey"),
     errors.ModelError("/x is not a folder"),
 ]
 

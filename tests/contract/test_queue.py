@@ -315,3 +315,12 @@ def test_the_queue_serves_once_a_missing_server_comes(tmp_path: Path) -> None:
         assert jobs.submit(SPEC).queue_position == 1
     finally:
         stop(process)
+
+
+@pytest.mark.parametrize(("field", "value"), [("status", "paused"), ("created_at", "yesterday"), ("status", b"\xff")])
+def test_a_record_that_rq_never_wrote_is_not_found(jobs: JobQueue, redis: Redis, field: str, value: str | bytes) -> None:
+    job = jobs.submit(SPEC)
+    redis.hset(f"rq:job:{job.id}", field, value)
+    for call in (jobs.fetch, jobs.cancel):
+        with pytest.raises(JobNotFound):
+            call(job.id)

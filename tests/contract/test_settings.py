@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from contract.errors import SettingsWrong
 from contract.settings import Settings
 
 
@@ -43,7 +44,15 @@ def test_the_bundled_model_is_the_default(tmp_path: Path) -> None:
         ("UNCLIP_DEVICE", "tpu"),
         ("UNCLIP_WORKER_THREADS", "0"),
         ("UNCLIP_SYNC_WAIT_SECONDS", "inf"),
+        ("UNCLIP_REDIS_URL", "http://127.0.0.1:6379"),
+        ("UNCLIP_REDIS_URL", "redis://127.0.0.1:port/0"),
+        ("UNCLIP_REDIS_URL", "redis://127.0.0.1/0?no_such_option=1"),
         ("UNCLIP_STORAGE_URL", "gs://bucket"),
+        ("UNCLIP_STORAGE_URL", "s3://"),
+        ("UNCLIP_STORAGE_URL", "file://folder/below"),
+        ("UNCLIP_STORAGE_URL", "/srv/pictures"),
+        ("UNCLIP_STORAGE_ENDPOINT_URL", "store:8333"),
+        ("UNCLIP_PUBLIC_BASE_URL", "pictures.example"),
         ("UNCLIP_STORAGE_ACCESS_KEY_ID", "alone"),
         ("UNCLIP_LOG_LEVEL", "loud"),
     ],
@@ -66,6 +75,23 @@ def test_secrets_stay_out_of_a_complaint(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_stays_out_of_a_complaint_about_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCLIP_REDIS_URL", "redis://:hunter2/x@127.0.0.1:6379/0")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:6379/0", "rediss://queue.internal", "unix:///run/valkey.sock?db=2"])
+def test_the_queue_is_where_the_address_says(url: str) -> None:
+    assert Settings(redis_url=url).queue_url == url
+
+
+def test_a_queue_that_nobody_named_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsWrong, match="UNCLIP_REDIS_URL"):
+        _ = Settings().queue_url
 
 
 def test_every_setting_says_what_it_does() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from contract.errors import ImageNotFound, StoreDown
+from contract.errors import ImageNotFound, SettingsWrong, StoreDown
 from contract.settings import Settings
 from contract.store import ImageStore, image_id
 
@@ -160,3 +160,9 @@ def test_a_put_replaces_the_file_and_never_writes_into_it(settings: Settings) ->
     with (settings.data_dir / "images" / JOB / "0.png").open("rb") as reader:
         store.put(image_id(JOB, 0), b"second")
         assert reader.read() == PICTURE
+
+
+def test_a_folder_that_cannot_be_made_is_a_wrong_setting(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SettingsWrong, match="UNCLIP_STORAGE_URL"):
+        ImageStore.open(settings.model_copy(update={"storage_url": (tmp_path / "file" / "below").as_uri()}))

@@ -19,7 +19,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from contract import errors as tree
-from contract.errors import ModelError, UnclipError
+from contract.errors import ModelError, SettingsWrong, UnclipError
 from contract.queue import JobQueue
 from contract.settings import Settings
 from service.app import create_app
@@ -75,8 +75,9 @@ def test_a_fault_nobody_foresaw_is_a_500_in_the_same_shape(client: TestClient, m
 def test_every_error_that_leaves_has_an_example() -> None:
     kinds = [kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, UnclipError)]
     leaves = {kind for kind in kinds if not kind.__subclasses__()}
-    # Of no route in particular: a path, a verb, a fault; and one that only stops a process at its start.
-    assert leaves - set(EXAMPLES) == {tree.RouteNotFound, tree.MethodNotAllowed, tree.InternalError, ModelError}
+    # Of no route in particular: a path, a verb, a fault; and two that only stop a process at its start.
+    of_no_route = {tree.RouteNotFound, tree.MethodNotAllowed, tree.InternalError}
+    assert leaves - set(EXAMPLES) == {*of_no_route, SettingsWrong, ModelError}
 
 
 def test_no_reply_is_declared_that_is_never_sent(openapi: dict[str, Any]) -> None:
@@ -178,7 +179,7 @@ def test_a_model_folder_that_cannot_be_read_stops_the_start(settings: Settings, 
 
 
 def test_settings_without_a_queue_stop_the_start(settings: Settings) -> None:
-    with pytest.raises(ValueError, match="UNCLIP_REDIS_URL"):
+    with pytest.raises(SettingsWrong, match="UNCLIP_REDIS_URL"):
         Resources.build(settings.model_copy(update={"redis_url": None}))
 
 

@@ -203,9 +203,18 @@ def test_an_unknown_field_names_the_known_ones(client: TestClient) -> None:
     assert "prior_guidance_scale" in post(client, "/v1/jobs", {"promt": "a cat"}).json()["error"]["message"]
 
 
-def test_a_refused_value_is_told_in_short(client: TestClient) -> None:
-    response = post(client, "/v1/jobs", {"n": 11})
-    assert response.json()["error"]["message"] == "n should be less than or equal to 10, not 11"
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("n", 11, "n should be less than or equal to 10, not 11"),
+        ("n", "two", 'n should be a valid integer, not "two"'),
+        ("n", True, "n should be a valid integer, not true"),
+        ("prompt", None, "prompt should be a valid string, not null"),
+        ("guidance_scale", NAN, "guidance_scale should be a finite number, not NaN"),
+    ],
+)
+def test_a_refused_value_is_told_in_short_as_it_was_sent(client: TestClient, field: str, value: object, message: str) -> None:
+    assert post(client, "/v1/jobs", {field: value}).json()["error"]["message"] == message
 
 
 def test_megabytes_are_not_sent_back(client: TestClient) -> None:
@@ -238,6 +247,13 @@ def test_an_unknown_image_is_not_found(client: TestClient, queue: JobQueue, imag
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/jobs/", "/v1/jobs/a/b/c", "/v2/models", "/v1/images/a/b", "/openapi"])
 def test_an_unknown_path_is_not_found(client: TestClient, queue: JobQueue, path: str) -> None:
     assert_refused(client.get(path), 404, "route_not_found", None, queue)
+
+
+@pytest.mark.parametrize("operation", ["edits", "variations"])
+def test_an_operation_of_openai_s_that_is_not_offered_is_not_found(client: TestClient, queue: JobQueue, operation: str) -> None:
+    response = client.post(f"/v1/images/{operation}", files={"image": b"a picture"})
+    assert_refused(response, 404, "route_not_found", None, queue)
+    assert "allow" not in response.headers
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from httpx2 import Response
+from rq.job import Job
 from starlette.testclient import TestClient
 
 from contract.queue import JobQueue
 from contract.settings import Settings
 from service.app import create_app
+from tests.conftest import Valkey, free_port, start_valkey, stop
 from tests.service.painter import Painter, painted
 
 PATH = "/v1/images/generations"
@@ -20,6 +23,15 @@ PATH = "/v1/images/generations"
 
 def generate(client: TestClient, **fields: object) -> Response:
     return client.post(PATH, json={"prompt": "a red apple", "seed": 7, "size": "256x256"} | fields)
+
+
+def started(painter: Painter) -> Job:
+    """The job that comes in next, claimed."""
+    deadline = time.monotonic() + 5
+    while not painter.queue.count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return painter.start()
 
 
 def test_it_waits_and_gives_urls(client: TestClient, painter: Painter) -> None:
@@ -132,6 +144,40 @@ def test_a_wait_that_takes_too_long_ends_and_the_job_goes_on(settings: Settings,
     assert response.headers["x-should-retry"] == "false"
     assert "/v1/jobs/" in response.json()["error"]["message"]
     assert queue.depth() == 1
+
+
+def test_a_wait_outlasts_a_restart_of_the_queue(settings: Settings, tmp_path: Path) -> None:
+    server = Valkey(free_port(), "secret-word")
+    process = start_valkey(server, tmp_path, keep=True)
+    away = settings.model_copy(update={"redis_url": server.url})
+    redis = server.client()
+    try:
+        with TestClient(create_app(away)) as client, ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(generate, client)
+            job = started(Painter(redis, away))
+            stop(process)
+            time.sleep(0.5)  # some polls of the wait meet nobody
+            process = start_valkey(server, tmp_path, keep=True)
+            Painter(redis, away).succeed(job)
+            assert waiting.result(timeout=5).status_code == 200
+    finally:
+        redis.close()
+        stop(process)
+
+
+def test_a_wait_ends_when_the_queue_stays_away(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.jobs.service.OUTAGE_PATIENCE_SECONDS", 0.2)
+    server = Valkey(free_port(), "secret-word")
+    process = start_valkey(server, tmp_path)
+    redis = server.client()
+    away = settings.model_copy(update={"redis_url": server.url})
+    with TestClient(create_app(away)) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(generate, client)
+        started(Painter(redis, away))
+        redis.close()
+        stop(process)
+        response = waiting.result(timeout=5)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "queue_unavailable")
 
 
 def test_a_picture_that_vanished_is_told(client: TestClient, painter: Painter, queue: JobQueue) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from contract.errors import UnclipError
 from contract.settings import Settings
-from unclip.errors import CommandError
 from unclip.processes import unclip_command
 from unclip.supervisor import Supervisor
 
@@ -32,5 +32,5 @@ def say(line: str) -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except CommandError as error:
+    except UnclipError as error:
         sys.exit(f"refused: {error}")

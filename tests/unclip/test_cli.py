@@ -1,6 +1,7 @@
 """The command line as a process: what it loads, what it says, how it ends."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import unclip
-from unclip.errors import SettingsWrong
+from contract.errors import SettingsWrong
 from unclip.model_commands import read_minutes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ def test_a_process_on_its_own_says_that_it_needs_a_queue(command):
     ran = run(command)
 
     assert ran.returncode == 2
-    assert ran.stderr.startswith(f"unclip: `unclip {command}` needs UNCLIP_REDIS_URL")
+    assert ran.stderr.startswith("unclip: UNCLIP_REDIS_URL must name a Redis or Valkey")
 
 
 def test_a_wrong_variable_is_named_without_a_traceback():
@@ -59,6 +60,40 @@ def test_a_wrong_variable_is_named_without_a_traceback():
 
     assert ran.returncode == 2
     assert ran.stderr.startswith("unclip: UNCLIP_PORT: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value"), [("api", "REDIS_URL", "http://x"), ("serve", "STORAGE_URL", "s3://")]
+)
+def test_an_address_that_cannot_be_used_is_named_without_a_traceback(command, variable, value):
+    ran = run(command, **{f"UNCLIP_{variable}": value})
+
+    assert ran.returncode == 2
+    assert re.fullmatch(rf"unclip: UNCLIP_{variable}: should be .*\n", ran.stderr)
+
+
+def test_a_model_folder_that_is_not_there_is_told_before_anything_starts(tmp_path):
+    ran = run("serve", "--data-dir", str(tmp_path / "data"), UNCLIP_MODEL_DIR=str(tmp_path / "nowhere"))
+
+    assert ran.returncode == 1
+    assert "UNCLIP_MODEL_DIR must name a model folder" in ran.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "8000"])
+def test_a_host_that_is_not_this_machine_s_is_refused(tmp_path, model_dir, port):
+    arguments = ("serve", "--host", "192.0.2.1", "--port", port, "--data-dir", str(tmp_path / "data"))
+    ran = run(*arguments, UNCLIP_MODEL_DIR=str(model_dir))
+
+    assert ran.returncode == 2
+    assert re.fullmatch(r"unclip: port \d+ on 192\.0\.2\.1 cannot be listened on: .*\n", ran.stderr)
+
+
+def test_a_service_of_its_own_at_somebody_else_s_address_is_refused():
+    ran = run("generate", "a cat", "--own-service", "--url", "http://127.0.0.1:9")
+
+    assert ran.returncode == 2
+    assert "give one of the two" in ran.stderr
 
 
 def test_a_service_that_is_not_there_is_said_in_one_line():
@@ -73,6 +108,14 @@ def test_an_object_that_is_asked_for_data_says_which_packages_to_fetch(tmp_path)
 
     assert ran.returncode == 1
     assert "npm pack" in ran.stderr
+
+
+def test_building_one_style_asks_for_its_packages_alone(tmp_path):
+    ran = run("data", "build", "--packages", str(tmp_path), "--out", str(tmp_path / "data"), "--style", "noto")
+
+    assert ran.returncode == 1
+    assert "iconify-json/noto@" in ran.stderr
+    assert "twemoji" not in ran.stderr
 
 
 def test_minutes_are_read_per_stage():

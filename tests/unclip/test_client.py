@@ -59,3 +59,8 @@ def test_an_error_of_another_shape_is_still_an_api_error(body):
     reply = httpx.Response(500, text=body, request=httpx.Request("GET", URL))
 
     assert api_error(reply).api_code == "unknown"
+
+
+def test_what_may_be_drawn_is_for_the_service_to_say(shared_serve):
+    with UnclipClient(shared_serve.url) as client, pytest.raises(ApiError, match="finite number, not NaN"):
+        client.submit({"operation": "generate", "prompt": "a red apple", "guidance_scale": float("nan")})

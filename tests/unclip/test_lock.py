@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from unclip.errors import DataFolderInUse, SettingsWrong
+from contract.errors import SettingsWrong
+from unclip.errors import DataFolderInUse
 from unclip.lock import hold_data_folder
 
 HOLDER = """

@@ -121,7 +121,7 @@ def test_a_taken_port_is_told_before_anything_starts(start_serve, tmp_path):
         serve = start_serve(tmp_path / "data", port=port)
 
         assert serve.end() == 1
-    assert f"port {port} on 127.0.0.1 is taken" in serve.said
+    assert f"port {port} on 127.0.0.1 cannot be listened on: Address already in use;" in serve.said
     assert not (tmp_path / "data" / "valkey").exists()
 
 
