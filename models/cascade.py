@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.checkpoint import load_part, load_strict, verify_manifest
+from models.checkpoint import load_part, load_strict, read_json, verify_manifest
 from models.clip.text import TextTower
-from models.errors import CheckpointError
 from models.nets.configs import prior_config, text_proj_config, unet_config
 from models.nets.prior import PriorTransformer
 from models.nets.text_proj import TextProjection
@@ -46,14 +44,14 @@ class Cascade:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", threads: int | None = None) -> Cascade:
-        """Check and load a model folder. Raises CheckpointError.
+        """Check and load a model folder. Raises ModelError.
 
         threads: torch's, for the whole process; the last bits of pixels depend on it.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         verify_manifest(folder)
-        index = read_index(folder)
+        index = read_json(folder / "model_index.json")["unclip"]
         bucket = CPU_BUCKET if torch.device(device).type == "cpu" else CUDA_BUCKET
         text = TextTower.load(folder, device)
         empty = text.encode([""])
@@ -100,22 +98,9 @@ def to_pixels(picture: Tensor) -> NDArray[np.uint8]:
     return pixels
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """What `model_index.json` says of the model. Raises CheckpointError."""
-    try:
-        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["unclip"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'model_index.json'} is not the index of an unclip model: {error!r}") from error
-    return index
-
-
 def load_sampling(folder: Path) -> Sampling:
-    """Read a `scheduler_config.json`. Raises CheckpointError."""
-    try:
-        config = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'scheduler_config.json'} cannot be read: {error}") from error
-    return Sampling(config, folder.name)
+    """Read a `scheduler_config.json`. Raises CheckpointError, and SamplingError for a name that is not known."""
+    return Sampling(read_json(folder / "scheduler_config.json"))
 
 
 def load_prior(folder: Path, device: str) -> PriorTransformer:

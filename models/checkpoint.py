@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,17 @@ SCALE = ":scale"  # after a tensor's name; no parameter of a torch module can ho
 COVERED = (".json", ".safetensors", ".txt")  # what loaders read; a model card may be edited
 
 Storage = Literal["float32", "float16", "int8_rows"]
+
+
+class Fields(dict[str, Any]):
+    """An object in a JSON file of a model folder; asked for a field that it lacks, it raises CheckpointError naming both."""
+
+    def __init__(self, fields: Mapping[str, Any], path: Path) -> None:
+        super().__init__(fields)
+        self._path = path
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise CheckpointError(f"{self._path} has no {name!r}")
 
 
 def save_part(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, storage: Storage = "float16") -> None:
@@ -42,12 +53,12 @@ def save_part(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Ten
     _write_json(folder / CONFIG, config)
 
 
-def load_part(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_part(folder: Path) -> tuple[Fields, dict[str, Tensor]]:
     """Read one part, ours or a diffusers folder's: its config, and its tensors by name, floating ones as float32.
 
     Raises CheckpointError for a missing or unreadable file, a newer format, or a scale that fits no tensor.
     """
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     path = next((p for p in (folder / TENSORS, folder / TENSORS_OF_ENCODERS) if p.is_file()), None)
     if path is None:
         raise CheckpointError(f"{folder} has neither {TENSORS} nor {TENSORS_OF_ENCODERS}")
@@ -78,6 +89,17 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], part: str) -> 
     module.load_state_dict(tensors, strict=True)
 
 
+def read_json(path: Path) -> Fields:
+    """Read a JSON object. Raises CheckpointError."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda fields: Fields(fields, path))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, Fields):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return value
+
+
 def write_manifest(folder: Path) -> None:
     """Write `manifest.json`: the sha256 of every file under `folder` that a loader reads."""
     files = {name: _sha256(folder / name) for name in _covered(folder)}
@@ -86,7 +108,7 @@ def write_manifest(folder: Path) -> None:
 
 def verify_manifest(folder: Path) -> None:
     """Compare every file that a loader reads with `manifest.json`. Raises CheckpointError naming the first that differs."""
-    manifest = _read_json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST)
     _check_version(manifest.get("format_version"), folder / MANIFEST)
     files, found = manifest.get("files"), _covered(folder)
     if not isinstance(files, dict):
@@ -143,16 +165,6 @@ def _check_version(version: object, path: Path) -> None:
 
 def _listed(names: list[str], limit: int = 8) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return value
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

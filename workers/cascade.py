@@ -63,9 +63,14 @@ def load_cascade(settings: Settings) -> CascadeStages:
 
 
 def device_of(settings: Settings) -> str:
-    """Return the device to draw on: the one asked for, else a GPU where there is one."""
-    if settings.device != "auto":
-        return settings.device
+    """Return the device to draw on: the one asked for, else a GPU where there is one. Raises ModelError for a missing one."""
+    if settings.device == "cpu":
+        return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    found = torch.cuda.device_count()
+    if (torch.device(settings.device).index or 0) >= found:
+        raise ModelError(f"UNCLIP_DEVICE is {settings.device!r}, but torch finds {found} CUDA devices; choose auto or cpu")
+    return settings.device

@@ -33,9 +33,10 @@ MAX_HOLDINGS = 32
 
 @dataclass(frozen=True)
 class Drop:
-    """Tells the engine to forget a job."""
+    """Tells the engine to forget a job. `is_recorded`: the queue knows that it was canceled or failed; its pictures may go."""
 
     job_id: str
+    is_recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Clerk:
 
     def _turn(self) -> None:
         """One round of everything; raises RedisError, having lost nothing, when Redis is away."""
-        if self._is_due("beat") and self.clock() - self.engine_seen_at < STALL_SECONDS:
+        if self._is_due("beat") and not self._is_stuck():
             self.worker.beat(list(self._holdings.values()))
             self._is_suspended = self.worker.is_suspended
             self._done("beat", self.pace.beat_seconds)
@@ -206,11 +207,13 @@ class Clerk:
 
     def _record(self, holding: Holding, outcome: JobResult | JobFault | None) -> None:
         if outcome is None:
-            self.worker.cancel(holding)
-            self._log.info("a job was canceled", job_id=holding.id)
+            if self.worker.cancel(holding):
+                self._log.info("a job was canceled", job_id=holding.id)
+                self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif isinstance(outcome, JobFault):
             if self.worker.fail(holding, outcome):
                 self._log.warning("a job failed", job_id=holding.id, code=outcome.code)
+                self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif self.worker.succeed(holding, outcome):
             self._log.info("a job succeeded", job_id=holding.id, seconds=dict(outcome.timings))
 
@@ -226,7 +229,10 @@ class Clerk:
                 self._forget(job_id)
 
     def _report_progress(self) -> None:
-        due = {job_id: progress for job_id, progress in self.board.due().items() if job_id in self._holdings}
+        due = self.board.due()
+        for job_id in due.keys() - self._holdings.keys():
+            self.board.forget(job_id)  # told by the engine after the job had ended
+        due = {job_id: progress for job_id, progress in due.items() if job_id in self._holdings}
         if due:
             self.worker.report([(self._holdings[job_id], progress) for job_id, progress in due.items()])
             self.board.sent(due)
@@ -245,10 +251,14 @@ class Clerk:
         return (
             self._claiming
             and not self._is_suspended
+            and not self._is_stuck()
             and not self._closing.is_set()
             and sum(list(self._drawing.values())) < self.rows
             and len(self._holdings) < MAX_HOLDINGS
         )
+
+    def _is_stuck(self) -> bool:
+        return self.clock() - self.engine_seen_at >= STALL_SECONDS
 
     def _is_due(self, what: str) -> bool:
         return self.clock() >= self._due[what]

@@ -23,6 +23,12 @@ DONE = "done"
 TEXT = "text"
 """Name of the time that the text tower takes, among the stages' names in `Drawn.seconds`."""
 Picture = npt.NDArray[np.uint8]
+MAX_RAISED = 3
+"""Jobs that may raise with no call succeeding in between; then it is the process that is broken, not they."""
+
+
+class EngineBroken(Exception):
+    """Job after job raises. A CUDA context that met a fault stays broken until its process ends."""
 
 
 class Row(Protocol):
@@ -129,16 +135,18 @@ class Engine(Generic[AnyRow]):
         self.tickets: dict[str, Ticket[AnyRow]] = {}
         self._outcomes: list[Drawn | Failed] = []
         self._waiting_since: dict[str, float] = {}
+        self._raised: set[str] = set()
         self._log = structlog.get_logger(__name__)
 
     def admit(self, order: Order) -> None:
-        """Take on a job: its rows join at the next step. A job that cannot even begin fails by itself."""
+        """Take on a job: its rows join at the next step. A job that cannot even begin fails by itself. Raises EngineBroken."""
         ticket = Ticket[AnyRow](order)
         started = self.clock()
         try:
             ticket.seats = [Seat(ticket, self.cascade.admit(order.spec, index)) for index in range(order.spec.n)]
-        except Exception:
+        except Exception as error:
             self._log.exception("a job could not begin", job_id=order.job_id)
+            self._count_raised(order.job_id, error)
             self._outcomes.append(Failed(order, JobFault(code="engine_failure", message="the prompt could not be read in")))
             return
         ticket.seconds[TEXT] = self.clock() - started
@@ -149,7 +157,7 @@ class Engine(Generic[AnyRow]):
         self.tickets.pop(job_id, None)
 
     def tick(self) -> bool:
-        """Advance one stage by one step. Returns False when there was nothing to do."""
+        """Advance one stage by one step. Returns False when there was nothing to do. Raises EngineBroken."""
         self._expire()
         batch = pick(self.loads(), self.budget, now=self.clock())
         if batch is None:
@@ -206,14 +214,22 @@ class Engine(Generic[AnyRow]):
             return bad
         try:
             self.cascade.stages[name].run([seat.row for seat in here])
-        except Exception:
+        except Exception as error:
             if len(here) == 1:
-                self._log.exception("a row failed", stage=name, job_id=here[0].ticket.order.job_id)
+                job_id = here[0].ticket.order.job_id
+                self._log.exception("a row failed", stage=name, job_id=job_id)
+                self._count_raised(job_id, error)
                 message = f"the picture could not be drawn: stage {name} failed"
                 return bad | {here[0]: JobFault(code="engine_failure", message=message)}
             half = len(here) // 2
             return bad | self._advance(name, here[:half]) | self._advance(name, here[half:])
+        self._raised.clear()
         return bad | {seat: fault_of(seat.row) for seat in here if seat.row.failure is not None}
+
+    def _count_raised(self, job_id: str, error: Exception) -> None:
+        self._raised.add(job_id)
+        if len(self._raised) >= MAX_RAISED:
+            raise EngineBroken(f"{MAX_RAISED} jobs raised one after another, the last: {error!r}") from error
 
     def _settle(self, batch: Batch[Seat[AnyRow]], faults: Mapping[Seat[AnyRow], JobFault]) -> None:
         """Retire what finished, fail the jobs of what went bad; their neighbours go on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -31,7 +30,6 @@ class StopRequest:
         self.clock = clock
         self.asked_at: float | None = None
         self.is_urgent = False
-        self.wake = threading.Event()
 
     @property
     def is_asked(self) -> bool:
@@ -49,7 +47,6 @@ class StopRequest:
             self.asked_at = self.clock()
         elif self.clock() - self.asked_at >= SAME_REQUEST_SECONDS:
             self.is_urgent = True
-        self.wake.set()
 
 
 class Loop(Generic[AnyRow]):
@@ -67,7 +64,7 @@ class Loop(Generic[AnyRow]):
         self._log = structlog.get_logger(__name__)
 
     def run(self) -> None:
-        """Work until told to stop and drained. Raises what stopped the clerk, if something did."""
+        """Work until told to stop and drained. Raises EngineBroken, or RuntimeError from what stopped the clerk."""
         self.clerk.start()
         try:
             is_busy = False
@@ -86,6 +83,8 @@ class Loop(Generic[AnyRow]):
             if isinstance(message, Drop):
                 self.engine.drop(message.job_id)
                 self.clerk.drawn(message.job_id)
+                if message.is_recorded:
+                    self.publisher.discard(message.job_id)
             else:
                 self.engine.admit(message)
         is_busy = self.engine.tick()

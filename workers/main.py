@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import sys
+import os
+import signal
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 from redis.exceptions import ConnectionError, TimeoutError
 
-from contract.errors import QueueDown
+from contract.logs import configure_logging
 from contract.queue import connect, queue_name
 from contract.settings import Settings
 from contract.store import ImageStore
@@ -36,11 +38,15 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     Logs `worker ready` with the seconds it took, once jobs are being claimed.
     """
     started = time.monotonic()
-    configure_logging(settings.log_level)
+    # RQ tells at "info" what the clerk tells too.
+    configure_logging(settings.log_level, libraries="warning")
     log = structlog.get_logger(__name__)
     stop = StopRequest()
-    stop.listen()
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    log.info("worker starts", model=str(settings.model_folder))
     cascade = load(settings)
+    stop.listen()
     worker = meet_queue(settings, stop)
     if worker is None:
         return
@@ -56,35 +62,24 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
 
 def meet_queue(settings: Settings, stop: StopRequest) -> EngineWorker | None:
     """Return a worker entered in the queue's list, waiting for a queue that does not answer yet; None if told to stop."""
-    if settings.redis_url is None:
-        raise QueueDown("UNCLIP_REDIS_URL is not set: a worker of its own needs to know where the queue is")
-    backoff = Backoff(first_seconds=0.2, most_seconds=2.0)
+    backoff = Backoff(first_seconds=0.2, most_seconds=1.0)
     log = structlog.get_logger(__name__)
     while not stop.is_asked:
         try:
-            connection = connect(settings.redis_url, settings)
+            connection = connect(settings.queue_url, settings)
             ttl_seconds = settings.worker_heartbeat_ttl_seconds
             worker = EngineWorker([queue_name()], connection, ttl_seconds, settings.result_ttl_seconds)
             worker.start()
             return worker
         except (ConnectionError, TimeoutError) as error:
             log.warning("the queue does not answer; waiting for it", reason=f"{type(error).__name__}: {error}")
-            stop.wake.wait(backoff.next_seconds())
+            time.sleep(backoff.next_seconds())
     return None
 
 
-def configure_logging(level: str) -> None:
-    """Write log lines at or above `level` to standard error: JSON for machines, columns for a terminal."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    for_people = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if for_people else [structlog.processors.format_exc_info]),
-            structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def leave(*_: int | FrameType | None) -> NoReturn:
+    """End the process at once: for signals that come while the model loads, when nothing is in hand that would want an end.
+
+    An exception would have to find its way out of half-made imports, and a flag would be seen only after them.
+    """
+    os._exit(0)

@@ -1,6 +1,7 @@
 """From pixels to stored files: resample, encode, put; in a few threads beside the engine.
 
 Only when every picture of a job lies in the store does the job's result go on to the queue, so a job marked done is readable.
+A job that ends otherwise leaves no picture behind, as far as the store can be reached.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Protocol
 import structlog
 from PIL import Image
 
-from contract.errors import StoreDown
+from contract.errors import ImageNotFound, StoreDown
 from contract.record import ImageRecord, JobFault, JobResult
+from contract.spec import MAX_PICTURES
 from contract.store import CONTENT_TYPE, image_id
 from workers.backoff import Backoff
 from workers.engine import Drawn, Picture
@@ -34,9 +36,13 @@ class Store(Protocol):
         """Keep a picture, whole or not at all. Raises StoreDown."""
         ...
 
+    def delete(self, image_id: str, /) -> None:
+        """Remove a picture, if it is there. Raises StoreDown."""
+        ...
+
 
 class Abandoned(Exception):
-    """Publishing was given up, because the job goes back to the queue."""
+    """Publishing was given up: the job goes back to the queue, or nobody wants its pictures any more."""
 
 
 class Publisher:
@@ -46,6 +52,9 @@ class Publisher:
         self._store = store
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
         self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
+        self._unwanted: set[str] = set()
         self._log = structlog.get_logger(__name__)
 
     def publish(self, drawn: Drawn, done: Callable[[str, JobResult | JobFault], None]) -> None:
@@ -54,22 +63,41 @@ class Publisher:
         A store that does not answer is asked again until the job's deadline.
         """
         started = time.monotonic()
-        lock = threading.Lock()
+        job_id = drawn.order.job_id
         left = len(drawn.pictures)
 
         def finish(_: Future[ImageRecord]) -> None:
             nonlocal left
-            with lock:
+            with self._lock:
                 left -= 1
                 if left:
                     return
+                self._under_way.discard(job_id)
+                is_unwanted = job_id in self._unwanted
+                self._unwanted.discard(job_id)
+            if is_unwanted:
+                self._remove(job_id)
+                return
             outcome = self._outcome(drawn, futures, time.monotonic() - started)
             if outcome is not None:
-                done(drawn.order.job_id, outcome)
+                done(job_id, outcome)
 
+        with self._lock:
+            self._under_way.add(job_id)
         futures = [self._pool.submit(self._store_picture, drawn, index) for index in range(left)]
         for future in futures:
             future.add_done_callback(finish)
+
+    def discard(self, job_id: str) -> None:
+        """Remove what a canceled or failed job has put, and what it is about to put. Returns at once.
+
+        A store that does not answer keeps what it has.
+        """
+        with self._lock:
+            if job_id in self._under_way:
+                self._unwanted.add(job_id)  # whoever handles its last picture removes them all
+                return
+        self._pool.submit(self._remove, job_id)
 
     def give_up(self) -> None:
         """Let go of what waits for the store: those jobs go back to the queue."""
@@ -103,7 +131,7 @@ class Publisher:
         picture_id = image_id(order.job_id, index)
         backoff = Backoff(first_seconds=0.2, most_seconds=5.0)
         while True:
-            if self._closing.is_set():
+            if self._closing.is_set() or order.job_id in self._unwanted:
                 raise Abandoned
             try:
                 self._store.put(picture_id, data, CONTENT_TYPE)
@@ -123,6 +151,15 @@ class Publisher:
             content_type=CONTENT_TYPE,
             bytes=len(data),
         )
+
+    def _remove(self, job_id: str) -> None:
+        try:
+            for index in range(MAX_PICTURES):
+                self._store.delete(image_id(job_id, index))
+        except StoreDown as error:
+            self._log.warning("pictures of an ended job stay in the store", job_id=job_id, reason=error.reason)
+        except ImageNotFound:
+            return  # not an id of ours, so there never was a picture
 
 
 def encode_png(picture: Picture, size_px: int) -> bytes:

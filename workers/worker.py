@@ -182,12 +182,12 @@ class EngineWorker(BaseWorker):
                 raise ConnectionError("the failure could not be recorded")
         return True
 
-    def cancel(self, holding: Holding) -> None:
-        """Record that a running job was canceled."""
+    def cancel(self, holding: Holding) -> bool:
+        """Record that a running job was canceled, unless it has already ended elsewhere. Returns whether it was recorded."""
         job = holding.job
         if not self._is_open(holding):
             self.let_go(holding)
-            return
+            return False
         with self._kept(holding), self.connection.pipeline() as pipe:
             job.ended_at = now()
             job.set_status(JobStatus.CANCELED, pipeline=pipe)
@@ -197,11 +197,13 @@ class EngineWorker(BaseWorker):
             holding.queue.canceled_job_registry.add(job, ttl=self.retention_seconds, pipeline=pipe)
             self.cleanup_execution(job, pipe, holding.execution)
             pipe.execute()
+        return True
 
     def hand_back(self, holding: Holding) -> None:
         """Put a job back at the head of its queue for another worker. That costs it none of its retries."""
         job = holding.job
-        if job.get_status() != JobStatus.STARTED or as_text(self.connection.hget(job.key, "worker_name") or b"") != self.name:
+        status, worker_name = self.connection.hmget(job.key, "status", "worker_name")
+        if (as_text(status or b""), as_text(worker_name or b"")) != (JobStatus.STARTED, self.name):
             self.let_go(holding)
             return
         with self._kept(holding), self.connection.pipeline() as pipe:

@@ -33,11 +33,6 @@ class TextFeatures:
     mask: Tensor
     truncated: tuple[int, ...]
 
-    def row(self, index: int) -> TextFeatures:
-        """One caption's features, still with a batch axis of 1."""
-        one = slice(index, index + 1)
-        return TextFeatures(self.embeds[one], self.tokens[one], self.mask[one], self.truncated[one])
-
 
 class TextNet(nn.Module):
     """A BERT and the learned projection into the joint space."""

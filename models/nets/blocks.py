@@ -41,7 +41,7 @@ class ResnetBlock(nn.Module):
 
 
 class AddedKVAttention(nn.Module):
-    """Self-attention over pixels whose keys and values are preceded by those of the context tokens (GLIDE, §2.3)."""
+    """Self-attention over pixels whose keys and values are preceded by those of the context tokens (Nichol et al. 2021)."""
 
     def __init__(self, channels: int, head_dim: int, context_dim: int, groups: int) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class DecoderStage(DiffusionStage):
         self.begin(row, row.request.steps, (3, SIZE_PX, SIZE_PX), [self.name])
 
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
-        """v (or noise) of every row, (B, 3, 64, 64); rows without guidance meet the net once."""
+        """The net's output of every row, (B, 3, 64, 64), guided; rows without guidance meet the net once."""
         scale = torch.tensor([row.request.guidance_scale for row in rows], device=self.device)
         guided = (scale != 1).nonzero().flatten()
         lanes = torch.cat([torch.arange(len(rows), device=self.device), guided])

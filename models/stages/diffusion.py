@@ -9,24 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.errors import CheckpointError
 from models.noise import noise
 from models.row import DONE, Row
 from models.samplers import Coefficients, Plan, Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
 
 
 class Sampling:
-    """How a stage samples: its noise schedule, what its net predicts, its sampler; read from a scheduler config."""
+    """How a stage samples: its noise schedule, what its net predicts, its sampler; read from a scheduler config.
 
-    def __init__(self, config: Mapping[str, Any], part: str) -> None:
-        try:
-            self.schedule = Schedule.named(config["beta_schedule"], config["num_train_timesteps"])
-            self.prediction_type: str = config["prediction_type"]
-            self.sampler: str = config.get("sampler", "ddpm")
-            self.limit = 1.0 if config["clip_sample"] else float("inf")
-            self.augmentation_level: int = config.get("augmentation_level", 0)
-        except KeyError as error:
-            raise CheckpointError(f"{part}: scheduler_config.json has no {error.args[0]!r}") from error
+    Raises SamplingError for a name that is not known.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.schedule = Schedule.named(config["beta_schedule"], config["num_train_timesteps"])
+        self.prediction_type: str = config["prediction_type"]
+        self.sampler: str = config.get("sampler", "ddpm")
+        self.limit = 1.0 if config["clip_sample"] else float("inf")
+        self.augmentation_level: int = config.get("augmentation_level", 0)
+        # Asked once here, an unknown name is refused when the model loads and not by every job.
+        self.plan(1)
+        predict_x_0(torch.zeros(1), torch.zeros(1), torch.ones(1), self.prediction_type)
 
     def plan(self, steps: int) -> Plan:
         """The plan of one row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.clip.text import TextFeatures
 from models.nets.prior import PriorTransformer
@@ -60,8 +60,8 @@ class PriorStage(DiffusionStage):
         return mixed
 
     def leave(self, row: Row) -> None:
-        """Keep the candidate with the higher dot product with z_t."""
+        """Keep the candidate with the higher dot product with z_t, over D: 1 where both are one embedding of CLIP's."""
         z_i = self.net.denormalise(present(row.x_t))
-        scores = nn.functional.cosine_similarity(z_i, row.text.embeds)
+        scores = (z_i * row.text.embeds).mean(dim=-1)
         row.candidate_scores = tuple(scores.tolist())
         row.z_i = z_i[scores.argmax()][None]

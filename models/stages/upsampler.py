@@ -40,7 +40,7 @@ class UpsamplerStage(DiffusionStage):
         self.begin(row, row.request.upsample_steps, (3, SIZE_PX, SIZE_PX), [self.name])
 
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
-        """v (or noise) of every row, (B, 3, 256, 256)."""
+        """The net's output of every row, (B, 3, 256, 256)."""
         large, level = (torch.cat(parts) for parts in zip(*(row.given for row in rows), strict=True))
         output: Tensor = self.net(torch.cat([x_t, large], dim=1), at.timestep, level)
         return output

@@ -166,12 +166,14 @@ def start_worker(fault_settings: Settings, tmp_path: Path) -> Iterator[Callable[
 
     def start(
         step_seconds: float = 0.0,
+        load_seconds: float = 0.0,
         die_in: str = "",
         settings: Settings = fault_settings,
         module: str = PLAIN,
         is_ready: bool = True,
     ) -> WorkerProcess:
-        extra = {"PLAIN_STEP_SECONDS": str(step_seconds), "PLAIN_DIE_IN": die_in}
+        seconds = {"PLAIN_STEP_SECONDS": str(step_seconds), "PLAIN_LOAD_SECONDS": str(load_seconds)}
+        extra = seconds | {"PLAIN_DIE_IN": die_in}
         started.append(WorkerProcess(settings, tmp_path / f"worker-{len(started)}.log", module, extra))
         if is_ready:
             started[-1].wait_for("worker ready")

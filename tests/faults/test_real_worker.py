@@ -37,7 +37,7 @@ def test_a_killed_workers_job_is_finished_and_seeds_draw_the_same_pixels_after_a
     settings = fault_settings.model_copy(update={"model_dir": tiny_model})
     worker = start_worker(settings=settings, module=REAL)
     before = wait(jobs, jobs.submit(make_spec("a red apple", seed=7)).id)
-    interrupted = jobs.submit(make_spec("a boat", seed=3, n=2, steps=80)).id
+    interrupted = jobs.submit(make_spec("a boat", seed=3, n=2, steps=40)).id
     wait(jobs, interrupted, is_in_decoder)
     worker.kill()
     assert jobs.fetch(interrupted).state is JobState.RUNNING

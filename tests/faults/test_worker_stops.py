@@ -17,6 +17,13 @@ def test_a_stopped_worker_finishes_its_job_and_exits_cleanly(jobs, start_worker)
     assert jobs.fetch(job_id).state is JobState.SUCCEEDED
 
 
+def test_a_worker_stopped_while_its_model_loads_leaves_at_once(start_worker):
+    worker = start_worker(load_seconds=30, is_ready=False)
+    worker.wait_for("worker starts")
+    worker.process.terminate()
+    assert worker.process.wait(3) == 0
+
+
 def test_a_worker_that_cannot_finish_in_time_hands_its_job_to_the_next_at_once(jobs, start_worker, fault_settings):
     worker = start_worker(step_seconds=0.1, settings=fault_settings.model_copy(update={"drain_seconds": 0.3}))
     job_id = jobs.submit(make_spec(steps=250)).id

@@ -12,7 +12,7 @@ import torch
 
 from models.cascade import Cascade
 from models.checkpoint import write_manifest
-from models.errors import CheckpointError
+from models.errors import CheckpointError, ModelError
 from models.row import DONE, DrawRequest, Row
 from models.stages import diffusion
 from tests.models.tiny import write_tiny_model
@@ -110,7 +110,7 @@ def test_the_candidate_nearer_to_the_caption_goes_on(cascade: Cascade) -> None:
     while row.stage == "prior":
         cascade.stages["prior"].run([row])
     assert row.z_i is not None
-    score = float(torch.nn.functional.cosine_similarity(row.z_i, row.text.embeds))
+    score = float((row.z_i * row.text.embeds).mean())
     assert len(row.candidate_scores) == 2
     assert score == pytest.approx(max(row.candidate_scores), abs=1e-6)
 
@@ -153,4 +153,35 @@ def test_a_config_that_the_net_cannot_do_is_refused_by_name(tmp_path: Path) -> N
     path.write_text(json.dumps(json.loads(path.read_text()) | {"resnet_time_scale_shift": "default"}))
     write_manifest(folder)
     with pytest.raises(CheckpointError, match="resnet_time_scale_shift"):
+        Cascade.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        ("prior/config.json", "num_layers"),
+        ("decoder/config.json", "block_out_channels"),
+        ("text_proj/config.json", "time_embed_dim"),
+        ("text_encoder/config.json", "context_length"),
+        ("decoder_scheduler/scheduler_config.json", "beta_schedule"),
+        ("model_index.json", "unclip"),
+    ],
+)
+def test_a_config_that_lacks_a_field_is_refused_by_name(tmp_path: Path, file: str, field: str) -> None:
+    folder = write_tiny_model(tmp_path / "model")
+    fields = json.loads((folder / file).read_text())
+    del fields[field]
+    (folder / file).write_text(json.dumps(fields))
+    write_manifest(folder)
+    with pytest.raises(CheckpointError, match=f"{file} has no '{field}'"):
+        Cascade.load(folder)
+
+
+@pytest.mark.parametrize(("field", "name"), [("prediction_type", "guess"), ("sampler", "euler"), ("beta_schedule", "steep")])
+def test_a_scheduler_that_nobody_knows_is_refused_at_load(tmp_path: Path, field: str, name: str) -> None:
+    folder = write_tiny_model(tmp_path / "model")
+    path = folder / "decoder_scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: name}))
+    write_manifest(folder)
+    with pytest.raises(ModelError, match=name):
         Cascade.load(folder)

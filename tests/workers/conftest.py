@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from redis import Redis
 from rq.job import Job
 from rq.queue import Queue
@@ -16,6 +17,14 @@ from workers.worker import EngineWorker
 
 TTL_SECONDS = 8
 RETENTION_SECONDS = 3600
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_tracebacks() -> Iterator[None]:
+    """structlog's own draw every local variable of every frame, which takes a second each."""
+    structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from contract.errors import ModelError
 from contract.settings import Settings
 from tests.workers.plain import make_spec
-from workers.cascade import CascadeStages, load_cascade
+from workers.cascade import CascadeStages, device_of, load_cascade
 from workers.engine import Drawn, Engine, Failed, Order, stage_steps
 from workers.pick import Budget
 
@@ -96,3 +96,8 @@ def test_a_row_that_breaks_fails_its_own_job_only(cascade):
 def test_a_folder_that_cannot_be_served_is_told_in_the_services_own_words(tmp_path: Path):
     with pytest.raises(ModelError):
         load_cascade(Settings(model_dir=tmp_path, device="cpu"))
+
+
+def test_a_device_that_is_not_there_is_told_in_the_services_own_words():
+    with pytest.raises(ModelError, match="UNCLIP_DEVICE"):
+        device_of(Settings(device="cuda:99"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.workers.plain import PlainStages, make_spec
-from workers.engine import DONE, Drawn, Engine, Failed, Order
+from workers.engine import DONE, MAX_RAISED, Drawn, Engine, EngineBroken, Failed, Order
 from workers.pick import Budget
 
 ROOMY = Budget(call_cost=4.0, patience_seconds=0.0, rows=64)
@@ -110,6 +110,25 @@ def test_a_call_that_raises_is_halved_until_the_bad_row_stands_alone(engine, cas
     draw(engine, *[order(str(seed), "raise" if seed == 3 else "fine", seed=seed) for seed in range(4)])
     calls = [[seed for seed, step in call] for call in cascade.stages["decoder"].trace]
     assert calls[:5] == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [3]]
+
+
+def test_an_engine_on_which_job_after_job_raises_gives_up_and_keeps_the_rest(engine):
+    orders = [order(str(number), "raise", seed=number) for number in range(9)]
+    with pytest.raises(EngineBroken):
+        draw(engine, *orders)
+    assert len(engine.outcomes()) < MAX_RAISED
+
+
+def test_an_engine_that_cannot_take_on_job_after_job_gives_up(engine):
+    orders = [order(str(number), "unreadable") for number in range(9)]
+    with pytest.raises(EngineBroken):
+        draw(engine, *orders)
+
+
+def test_bad_jobs_among_good_ones_are_no_reason_to_give_up(engine):
+    for number in range(2 * MAX_RAISED):
+        ended = draw(engine, order("bad", "raise", seed=number), order("good", seed=number))
+        assert isinstance(ended["good"], Drawn)
 
 
 def test_the_pictures_of_neighbours_survive_a_halved_call():

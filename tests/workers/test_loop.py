@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.errors import ImageNotFound
 from contract.queue import queue_name
+from contract.record import Progress
 from contract.states import JobState
-from contract.store import ImageStore
+from contract.store import ImageStore, image_id
 from tests.workers.conftest import RETENTION_SECONDS
 from tests.workers.plain import NATIVE_SIZE, PlainStages, make_spec
 from workers.clerk import Clerk, Pace
-from workers.engine import Engine
+from workers.engine import MAX_RAISED, Engine, EngineBroken
 from workers.loop import SAME_REQUEST_SECONDS, Loop, StopRequest
 from workers.pick import Budget
 from workers.publish import Publisher
@@ -36,9 +38,9 @@ class Running:
         self.worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
         self.worker.start()
         recovery = Recovery(self.worker.connection, TTL_SECONDS / 2)
+        publisher = Publisher(ImageStore.open(settings))
         self.clerk = Clerk(self.worker, recovery, Pace.of(TTL_SECONDS), BUDGET.rows)
         self.stop = StopRequest()
-        publisher = Publisher(ImageStore.open(settings))
         loop = Loop(Engine(cascade, BUDGET), self.clerk, publisher, self.stop, drain_seconds)
         self.thread = threading.Thread(target=loop.run)
         self.thread.start()
@@ -145,6 +147,35 @@ def test_a_running_job_is_canceled_within_a_few_steps(jobs, start):
     assert time.monotonic() - canceled_at < 2
 
 
+def test_a_canceled_job_leaves_no_pictures(jobs, settings, start):
+    start(step_seconds=0.02)
+    job_id = jobs.submit(make_spec(steps=250)).id
+    wait(jobs, job_id, lambda record: record.state is JobState.RUNNING)
+    store = ImageStore.open(settings)
+    store.put(image_id(job_id, 0), b"of an earlier run, whose worker died")
+    jobs.cancel(job_id)
+    wait_until_gone(store, image_id(job_id, 0))
+
+
+def test_a_failed_job_leaves_no_pictures(jobs, settings, start):
+    store = ImageStore.open(settings)
+    job_id = jobs.submit(make_spec("nan")).id
+    store.put(image_id(job_id, 0), b"of an earlier run, whose worker died")
+    start()
+    wait_until_gone(store, image_id(job_id, 0))
+
+
+def wait_until_gone(store: ImageStore, picture_id: str, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            store.get(picture_id)
+        except ImageNotFound:
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"{picture_id} is still in the store")
+
+
 def test_a_job_beyond_its_deadline_fails(jobs, start, redis, rq_queue):
     job_id = jobs.submit(make_spec(steps=250)).id
     redis.hset(f"rq:job:{job_id}", "timeout", 1)
@@ -232,6 +263,22 @@ def test_a_fault_in_the_clerk_stops_the_worker(valkey, settings, monkeypatch):
     worker.connection.close()
 
 
+def test_a_worker_on_which_job_after_job_raises_hands_the_rest_back(valkey, settings, jobs, monkeypatch):
+    cascade = PlainStages()
+    monkeypatch.setattr(cascade.stages["prior"], "run", lambda rows: 1 / 0)
+    ids = [jobs.submit(make_spec(seed=seed)).id for seed in range(6)]
+    worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
+    worker.start()
+    clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=8)
+    loop = Loop(Engine(cascade, BUDGET), clerk, Publisher(ImageStore.open(settings)), StopRequest(), 1)
+    with pytest.raises(EngineBroken):
+        loop.run()
+    states = [jobs.fetch(job_id).state for job_id in ids]
+    assert states.count(JobState.FAILED) < MAX_RAISED
+    assert set(states) <= {JobState.FAILED, JobState.QUEUED}
+    worker.connection.close()
+
+
 def test_an_engine_that_is_stuck_lets_its_jobs_look_abandoned(valkey, redis, rq_queue, jobs):
     worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     worker.start()
@@ -245,6 +292,31 @@ def test_an_engine_that_is_stuck_lets_its_jobs_look_abandoned(valkey, redis, rq_
     now = 1000.0
     clerk._turn()
     assert redis.zscore(rq_queue.started_job_registry.key, execution) == 4e9
+    worker.connection.close()
+
+
+def test_an_engine_that_is_stuck_is_given_no_more_jobs(valkey, jobs):
+    worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
+    worker.start()
+    now = 0.0
+    clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=8, clock=lambda: now)
+    now = 1000.0
+    job_id = jobs.submit(make_spec()).id
+    clerk._turn()
+    assert jobs.fetch(job_id).state is JobState.QUEUED
+    worker.connection.close()
+
+
+def test_progress_told_after_a_jobs_end_is_not_kept(valkey, jobs):
+    worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
+    worker.start()
+    clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=8)
+    jobs.submit(make_spec())
+    clerk._turn()
+    clerk.board.post("0" * 32, Progress(stage="decoder", step=1, steps=2, fraction=0.5))
+    clerk._due["cancels"] = 0.0
+    clerk._turn()
+    assert clerk.board.due() == {}
     worker.connection.close()
 
 

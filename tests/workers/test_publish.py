@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import time
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contract.errors import StoreDown
+from contract.errors import ImageNotFound, StoreDown
 from contract.record import JobFault, JobResult
-from contract.store import ImageStore
+from contract.store import ImageStore, image_id
 from tests.workers.plain import make_spec
 from workers.engine import Drawn, Order
 from workers.publish import Publisher, encode_png
@@ -52,6 +53,7 @@ class Failing:
     def __init__(self, store: ImageStore, puts_down: float) -> None:
         self.store = store
         self.puts_down = puts_down
+        self.delete = store.delete
 
     def put(self, image_id: str, data: bytes, content_type: str) -> None:
         self.puts_down -= 1
@@ -96,6 +98,8 @@ def test_the_result_says_what_was_stored(publisher, store):
 
 def test_success_is_told_once_and_only_after_every_picture_is_readable(store):
     class Slow:
+        delete = store.delete
+
         def put(self, image_id: str, data: bytes, content_type: str) -> None:
             time.sleep(0.02)
             store.put(image_id, data, content_type)
@@ -145,8 +149,67 @@ def test_a_stopping_publisher_lets_go_without_a_word(store):
     assert inbox.calls == 0
 
 
+def test_a_job_discarded_while_its_pictures_are_put_leaves_none(store):
+    class Gate:
+        """A real store whose puts wait."""
+
+        delete = store.delete
+
+        def __init__(self) -> None:
+            self.has_begun, self.is_open = threading.Event(), threading.Event()
+
+        def put(self, image_id: str, data: bytes, content_type: str) -> None:
+            self.has_begun.set()
+            assert self.is_open.wait(10)
+            store.put(image_id, data, content_type)
+
+    inbox, gate = Inbox(), Gate()
+    publisher = Publisher(gate)
+    publisher.publish(drawn(pictures=3, side=8), inbox)
+    assert gate.has_begun.wait(10)
+    publisher.discard(JOB_ID)
+    gate.is_open.set()
+    publisher._pool.shutdown()
+    assert left_of(store) == []
+    assert inbox.calls == 0
+
+
+def test_a_job_discarded_after_its_pictures_were_put_leaves_none(publisher, store):
+    inbox = Inbox()
+    publisher.publish(drawn(pictures=2, side=8), inbox)
+    inbox.wait()
+    publisher.discard(JOB_ID)
+    publisher._pool.shutdown()
+    assert left_of(store) == []
+
+
+def test_discarding_what_a_store_that_is_away_holds_harms_nobody(store):
+    class Away:
+        put = store.put
+
+        def delete(self, image_id: str) -> None:
+            raise StoreDown("unplugged")
+
+    inbox, publisher = Inbox(), Publisher(Away())
+    publisher.discard(JOB_ID)
+    publisher.publish(drawn(side=8), inbox)
+    assert len(inbox.wait().images) == 1
+    publisher.close()
+
+
+def left_of(store: ImageStore, most: int = 10) -> list[int]:
+    found = []
+    for index in range(most):
+        with contextlib.suppress(ImageNotFound):
+            store.get(image_id(JOB_ID, index))
+            found.append(index)
+    return found
+
+
 def test_a_fault_nobody_foresaw_fails_the_job(store):
     class Broken:
+        delete = store.delete
+
         def put(self, image_id: str, data: bytes, content_type: str) -> None:
             raise ZeroDivisionError
 

@@ -301,6 +301,14 @@ def test_a_beat_does_not_claim_back_what_was_taken_away(jobs, worker, rq_queue):
     assert rq_queue.started_job_registry.get_job_ids(cleanup=False) == []
 
 
+def test_handing_back_a_job_whose_record_is_gone_is_no_error(jobs, worker, redis, rq_queue):
+    submitted(jobs)
+    holding = worker.claim()
+    redis.delete(holding.job.key)
+    worker.hand_back(holding)
+    assert rq_queue.job_ids == []
+
+
 def test_a_worker_that_stops_leaves_the_list(worker, redis):
     assert len(Worker.all(connection=redis)) == 1
     worker.stop()

@@ -44,8 +44,8 @@ def test_it_equals_open_clips_hf_text_encoder(folder: Path) -> None:
 
 def test_a_caption_does_not_depend_on_its_neighbours(folder: Path) -> None:
     tower = TextTower.load(folder)
-    together, alone = tower.encode(CAPTIONS).row(1), tower.encode(CAPTIONS[1:2])
-    torch.testing.assert_close(together.embeds, alone.embeds, atol=1e-5, rtol=0)
+    together, alone = tower.encode(CAPTIONS), tower.encode(CAPTIONS[1:2])
+    torch.testing.assert_close(together.embeds[1:2], alone.embeds, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
