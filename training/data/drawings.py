@@ -29,7 +29,8 @@ def list_drawings(style: Style, packages: Mapping[str, Package], emojibase: Emoj
     if style.webp_folder is None:
         drawings = _icons(package, codepoints)
     else:
-        drawings = _pictures(package, style.webp_folder, codepoints, emojibase)
+        pictures = package.read_folder(style.webp_folder, ".webp")
+        drawings = _pictures(style, pictures, codepoints, emojibase)
     return sorted(drawings, key=lambda drawing: (drawing.codepoints is None, drawing.name))
 
 
@@ -42,14 +43,14 @@ def _icons(package: Package, codepoints: Mapping[str, str]) -> list[Drawing]:
     return [Drawing(name, codepoints.get(name), partial(draw, name)) for name in icons["icons"]]
 
 
-def _pictures(package: Package, folder: str, codepoints: Mapping[str, str], emojibase: Emojibase) -> list[Drawing]:
+def _pictures(style: Style, files: Mapping[str, bytes], codepoints: Mapping[str, str], emojibase: Emojibase) -> list[Drawing]:
     """Named as the icon set names the same code points; what it lacks, as emojibase does."""
     known = {plain_points(points): (name, points) for name, points in codepoints.items()}
     # Some emoji are there twice, under two spellings of their code points, in all but equal pictures: the last one stays.
-    pictures = {plain_points(file): (file, content) for file, content in package.read_folder(folder, ".webp").items()}
+    pictures = {style.shows(file): (file, content) for file, content in files.items()}
     drawings = []
     for points, (file, content) in pictures.items():
         if (icon := known.get(points) or emojibase.icon(points)) is None:
-            raise PackageBroken(f"{package.name}@{package.version}: nothing tells what {folder}/{file}.webp shows")
+            raise PackageBroken(f"{style.package}@{style.version}: nothing tells what {style.webp_folder}/{file}.webp shows")
         drawings.append(Drawing(*icon, partial(draw_webp, content)))
     return drawings

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from training.data.errors import PackageBroken, PackageMissing
+from training.data.errata import fluent_3d
+from training.data.errors import DataError, PackageBroken, PackageMissing
+from training.data.labels import plain_points
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class Style:
     """One set of sprites: how we call it, and the package that it is drawn from.
 
     webp_folder: where the package keeps its pictures, WebP files called by their code points; None: it is an iconify
-    package, SVG in one icons.json. named_by: the style whose chars.json says which icon has which code points, where the
-    package has no such table of its own.
+    package, SVG in one icons.json. shows: what such a file shows, from its name: code points as `plain_points` spells them.
+    named_by: the style whose chars.json says which icon has which code points, where the package has no such table itself.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Style:
     version: str
     licence: str
     webp_folder: str | None = None
+    shows: Callable[[str], str] = plain_points
     named_by: "Style | None" = None
 
     @property
@@ -38,11 +41,19 @@ STYLES: tuple[Style, ...] = (
     FLAT,
     # The same icons under the same names as the flat ones, but its chars.json is empty.
     Style("fluent", "@iconify-json/fluent-emoji", "1.2.7", "MIT", named_by=FLAT),
-    Style("3d", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", webp_folder="assets", named_by=FLAT),
+    Style("3d", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", webp_folder="assets", shows=fluent_3d, named_by=FLAT),
     Style("noto", "@iconify-json/noto", "1.2.9", "Apache-2.0"),
     Style("twemoji", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),
 )
 EMOJIBASE = ("emojibase-data", "17.0.0", "MIT")
+
+
+def styles_named(names: Sequence[str] | None) -> tuple[Style, ...]:
+    """The styles of those names, each once, in the order of `STYLES`; all of them for none. Raises DataError."""
+    known = {style.name: style for style in STYLES}
+    if unknown := [name for name in names or () if name not in known]:
+        raise DataError(f"there is no style {unknown[0]!r}; choose from {', '.join(known)}")
+    return tuple(style for style in STYLES if not names or style.name in names)
 
 
 @dataclass
@@ -65,17 +76,18 @@ class Package:
         return value
 
     def read_folder(self, folder: str, suffix: str) -> dict[str, bytes]:
-        """The files `folder/*suffix` inside the package, by their bare names, in order. Raises PackageBroken without any.
+        """The files `folder/*suffix` in the package by their bare names, ordered as files. Raises PackageBroken without any.
 
         All are read in one go: looking them up one by one would unpack the archive anew for each. What is remembered is one
         sha256 over the lines that `sha256sum folder/*suffix` prints in the package (in the C locale).
         """
         try:
-            files = dict(sorted(_folder(self.path, folder, suffix)))
+            found = dict(_folder(self.path, folder, suffix))
         except (OSError, tarfile.TarError) as error:
             raise PackageBroken(f"{self.name}@{self.version} ({self.path}): cannot read {folder}: {error}") from error
-        if not files:
+        if not found:
             raise PackageBroken(f"{self.name}@{self.version} ({self.path}) holds no {folder}/*{suffix}")
+        files = {name: found[name] for name in sorted(found, key=lambda name: name + suffix)}
         lines = (f"{hashlib.sha256(content).hexdigest()}  {folder}/{name}{suffix}\n" for name, content in files.items())
         self.read_sha256[f"{folder}/*{suffix}"] = hashlib.sha256("".join(lines).encode()).hexdigest()
         return files
