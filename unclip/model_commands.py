@@ -45,8 +45,8 @@ def build_data(
 
     with plain_faults(), progress_bar() as show:
         built = build(packages, out, size_px=size_px, styles=styles_named(style), progress=show)
-    for style in built.styles:
-        typer.echo(f"{style.style}: {style.sprites} sprites of {style.icons} icons, {style.labelled} with a label")
+    for made in built.styles:
+        typer.echo(f"{made.style}: {made.sprites} sprites of {made.icons} icons, {made.labelled} with a label")
     typer.echo(f"written to {built.out}")
 
 
