@@ -33,9 +33,9 @@ class Row:
     """A picture on its way: where it stands, and the tensors that its stage needs.
 
     stage: the stage whose next step it waits for, or "done". step: steps done there. x_t, x_0: (K, …), the sample and the last
-    prediction; K is 2 candidates in the prior and 1 elsewhere. z_i: (1, D) once the prior is done; candidate_scores: each candidate's dot product with z_t, over D. small:
-    (1, 3, 64, 64) once the decoder is. large: (1, 3, 256, 256) once the upsampler is. given: what the stage computed once for all
-    its steps.
+    prediction; K is 2 candidates in the prior and 1 elsewhere. z_i: (1, D) once the prior is done. candidate_scores: each
+    candidate's dot product with z_t, over D. small: (1, 3, 64, 64) once the decoder is. large: (1, 3, 256, 256) once the
+    upsampler is. given: what the stage computed once for all its steps.
     failure: why this row cannot go on; its neighbours are not touched.
     """
 
