@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from contract.errors import ModelError
 from contract.settings import Settings
 from tests.workers.plain import make_spec
-from workers.cascade import CascadeStages, device_of, load_cascade
+from workers.cascade import CascadeStages, device_of, load_cascade, tune_openmp
 from workers.engine import Drawn, Engine, Failed, Order, stage_steps
 from workers.pick import Budget
 
@@ -96,6 +98,21 @@ def test_a_row_that_breaks_fails_its_own_job_only(cascade):
 def test_a_folder_that_cannot_be_served_is_told_in_the_services_own_words(tmp_path: Path):
     with pytest.raises(ModelError):
         load_cascade(Settings(model_dir=tmp_path, device="cpu"))
+
+
+def test_openmp_is_tuned_and_the_operators_word_stands():
+    environ = {"GOMP_SPINCOUNT": "7"}
+    tune_openmp(environ, threads=3)
+    assert environ == {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "3"}
+
+
+def test_openmp_is_tuned_before_torch_loads_it():
+    code = (
+        "import sys; import workers.cascade as c; c.tune_openmp = lambda environ, threads: print('torch' in sys.modules); "
+        "from contract.settings import Settings; c.load_cascade(Settings(model_dir='/nonexistent', device='cpu'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "False"
 
 
 def test_a_device_that_is_not_there_is_told_in_the_services_own_words():
