@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from models.checkpoint import load_part, save_part
 from models.clip.image import ImageTower
@@ -106,12 +105,10 @@ class Run:
         Loop(task, config, self.out / task.name, seed=self.recipe.seed, bf16=self.recipe.bf16, report=self.report).run()
 
     def _bank(self) -> tuple[Pictures, torch.Tensor, Captions]:
-        """The objects' pictures, their z_i and their captions; z_i is computed once and kept beside the towers."""
-        towers, kept = self.out / "clip", self.out / "clip" / "z_i.safetensors"
+        """The objects' pictures, their z_i and their captions, made anew by each stage: CLIP may have learned on since."""
+        towers = self.out / "clip"
         pictures = place_objects(self.sprites, self.rows, self.recipe.pictures_per_object, self._generator())
-        if not kept.exists():
-            save_file({"z_i": embed_pictures(ImageTower.load(towers), pictures)}, kept)
-        z_i = load_file(kept, device=self.device)["z_i"]
+        z_i = embed_pictures(ImageTower.load(towers), pictures).to(self.device)
         return pictures, z_i, Captions.encode(TextTower.load(towers, self.device), self.objects)
 
     def _other_sprites(self) -> list[int]:
