@@ -3,7 +3,7 @@
 UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
 │  │                              UnsupportedMediaType 415
-│  ├─ InvalidParameter            InvalidSize · UnknownModel · InvalidPrompt (PromptEmpty · PromptTooLong)
+│  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  └─ ContentBlocked              categories of the prompt filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
 ├─ Conflict            409        JobNotCancelable · JobCanceled
@@ -106,6 +106,17 @@ class UnknownModel(InvalidParameter):
 
     def __init__(self, model: str, served: Sequence[str]) -> None:
         super().__init__("model", f"model {shortened(model)!r} is not served here; choose one of {', '.join(served)}")
+
+
+class PartMissing(InvalidParameter):
+    """A value that needs a part of the model which the served one does not have."""
+
+    code = "part_missing"
+
+    def __init__(self, param: str, value: str, part: str, offered: Sequence[str]) -> None:
+        super().__init__(
+            param, f"{param} {value!r} needs {part}, which the served model does not have; choose one of {', '.join(offered)}"
+        )
 
 
 class InvalidPrompt(InvalidParameter):

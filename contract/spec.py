@@ -14,12 +14,14 @@ SEEDS = 2**32
 MIN_STEPS, MAX_STEPS = 1, 250
 MIN_GUIDANCE, MAX_GUIDANCE = 0.0, 30.0
 SIZES = ("256x256", "512x512", "1024x1024")
-"""What DALL·E 2's clients send; always accepted, drawn at the model's nearest stage and resampled."""
+"""What DALL·E 2's clients send; always accepted, drawn at the model's nearest native size and resampled."""
 OUTPUT_FORMATS = ("png",)
 MAX_USER_CHARACTERS = 256
 
 Size = Literal["256x256", "512x512", "1024x1024"]
 OutputFormat = Literal["png"]
+Prior = Literal["diffusion", "autoregressive"]
+Decoder = Literal["base", "turbo"]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Steps = Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS)]
 Guidance = Annotated[float, Field(ge=MIN_GUIDANCE, le=MAX_GUIDANCE, allow_inf_nan=False)]
@@ -27,7 +29,10 @@ PictureCount = Annotated[int, Field(ge=MIN_PICTURES, le=MAX_PICTURES)]
 
 
 class GenerateSpec(BaseModel):
-    """One job that draws `n` pictures from a prompt. Guidance 1 means no guidance."""
+    """One job that draws `n` pictures from a prompt. Guidance 1 means no guidance.
+
+    `prior_steps` is of the diffusion prior; `steps` and `guidance_scale` are of the base decoder, turbo has its own built in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -38,6 +43,8 @@ class GenerateSpec(BaseModel):
     size: Size
     output_format: OutputFormat = "png"
     seed: Seed
+    prior: Prior = "diffusion"
+    decoder: Decoder = "base"
     steps: Steps
     guidance_scale: Guidance
     prior_steps: Steps

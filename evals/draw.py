@@ -1,27 +1,32 @@
 """One picture by the cascade, alone, timed by stage. Nothing here knows of data: a prompt and a seed go in."""
 
+from __future__ import annotations
+
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.cascade import Cascade
 from models.errors import ModelError
-from models.row import DrawRequest
+from models.row import DONE, DrawRequest
 
 
 class DrawSettings(TypedDict):
-    """How a picture is drawn; the names of `DrawRequest`."""
+    """How a picture is drawn; the names of `DrawRequest`, whose own defaults stand for what is left out."""
 
     steps: int
     guidance_scale: float
     prior_steps: int
     prior_guidance_scale: float
     upsample_steps: int
+    prior: NotRequired[Literal["diffusion", "autoregressive"]]
+    decoder: NotRequired[Literal["base", "turbo"]]
+    size_px: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,18 @@ def default_settings(model_dir: Path) -> DrawSettings:
         raise ModelError(f"{path} names no default settings: {error!r}") from error
 
 
+def turbo_settings(settings: DrawSettings) -> DrawSettings:
+    """The same with the distilled decoder, which takes its own few steps and no guidance."""
+    return DrawSettings(**{**settings, "decoder": "turbo"})
+
+
 def draw(cascade: Cascade, prompt: str, seed: int, settings: DrawSettings) -> Drawn:
     """Draw `prompt` at `seed`. Text encoding counts as a stage of its own, "text". Raises ModelError when the row fails."""
     seconds: dict[str, float] = {}
     began = time.perf_counter()
     row = cascade.admit(DrawRequest(prompt=prompt, seed=seed, **settings))
     seconds["text"] = time.perf_counter() - began
-    while row.stage != "done":
+    while row.stage != DONE:
         stage, began = row.stage, time.perf_counter()
         cascade.stages[stage].run([row])
         seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began

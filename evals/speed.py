@@ -1,24 +1,47 @@
 """`unclip eval speed`: seconds per picture, warm, by stage, and how near the decoder comes to the machine's matrix rate."""
 
+from __future__ import annotations
+
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from evals.draw import DrawSettings, default_settings, draw
+from evals.draw import DrawSettings, default_settings, draw, turbo_settings
 from evals.statistics import Spread, markdown_table
 from models.cascade import Cascade
 from models.row import DrawRequest
 
 PROMPT = "a red apple"
 MATRIX_SIDE = 2048
-Progress = Callable[[int, int], None]
-"""Called as progress(drawn, total)."""
+LARGE_PX = 1024
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what, drawn, total)."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way to draw, at one size. steps: of each stage. total and stages: seconds a picture."""
+
+    what: str
+    size_px: int
+    settings: DrawSettings
+    steps: dict[str, int]
+    total: Spread
+    stages: dict[str, Spread]
+
+    def to_markdown(self) -> str:
+        """A table of stages."""
+        rows = [
+            [stage, str(self.steps.get(stage, "")), f"{one.median:.3f}", one.quartiles, f"{one.median / self.total.median:.0%}"]
+            for stage, one in [*self.stages.items(), ("all", self.total)]
+        ]
+        return f"**{self.what}**\n\n" + markdown_table(("stage", "steps", "seconds", "quartiles", "share"), rows)
 
 
 @dataclass(frozen=True)
@@ -30,10 +53,7 @@ class SpeedReport:
     processor: str
     torch: str
     threads: int
-    size_px: int
-    settings: DrawSettings
-    total: Spread
-    stages: dict[str, Spread]
+    timings: tuple[Timing, ...]
     decoder_gflop_per_step: float
     decoder_gflops: float
     matrix_gflops: float
@@ -44,14 +64,11 @@ class SpeedReport:
         return self.decoder_gflops / self.matrix_gflops
 
     def to_markdown(self) -> str:
-        """A paragraph and a table."""
-        spreads = [*self.stages.items(), ("all", self.total)]
-        rows = [[name, f"{one.median:.3f}", one.quartiles, f"{one.median / self.total.median:.0%}"] for name, one in spreads]
+        """A paragraph and a table for each way to draw."""
         return (
-            f"Model `{self.model}`, one picture at {self.size_px} px, warm, n = {self.total.n}, {self.threads} threads of "
-            f"{self.processor}, torch {self.torch}, {self.device}. Steps: prior {self.settings['prior_steps']}, decoder "
-            f"{self.settings['steps']}, upsampler {self.settings['upsample_steps']}.\n\n"
-            + markdown_table(("stage", "seconds (median)", "quartiles", "share"), rows)
+            f"Model `{self.model}`, one picture at a time, warm, median and quartiles of {self.timings[0].total.n}, "
+            f"{self.threads} threads of {self.processor}, torch {self.torch}, {self.device}.\n\n"
+            + "\n".join(timing.to_markdown() for timing in self.timings)
             + f"\nThe decoder does {self.decoder_gflop_per_step:.2f} GFLOP a step at {self.decoder_gflops:.0f} GFLOP/s: "
             f"{self.decoder_share:.0%} of the {self.matrix_gflops:.0f} GFLOP/s of a {MATRIX_SIDE}³ fp32 matrix product.\n"
         )
@@ -66,16 +83,11 @@ def run(
     settings: DrawSettings | None = None,
     progress: Progress | None = None,
 ) -> SpeedReport:
-    """Draw one warm-up picture and `runs` timed ones; write `speed.json` and `speed.md` into `out_dir`. Raises ModelError."""
+    """Draw one warm-up picture and `runs` timed ones in each way that the model offers; write `speed.json` and `speed.md` into
+    `out_dir`. Raises ModelError."""
     chosen = settings or default_settings(model_dir)
     cascade = Cascade.load(model_dir, threads=threads)
-    size_px = draw(cascade, PROMPT, 0, chosen).pixels.shape[0]
-    drawn = []
-    for seed in range(1, runs + 1):
-        drawn.append(draw(cascade, PROMPT, seed, chosen).seconds)
-        if progress is not None:
-            progress(seed, runs)
-    stages = {stage: Spread.of([one[stage] for one in drawn]) for stage in drawn[0]}
+    timings = tuple(timed(cascade, what, one, runs, progress) for what, one in ways(cascade, chosen))
     flop = decoder_flop_per_step(cascade, chosen)
     report = SpeedReport(
         model=cascade.name,
@@ -83,16 +95,34 @@ def run(
         processor=processor(),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
-        size_px=size_px,
-        settings=chosen,
-        total=Spread.of([sum(one.values()) for one in drawn]),
-        stages=stages,
+        timings=timings,
         decoder_gflop_per_step=flop / 1e9,
-        decoder_gflops=flop * chosen["steps"] / stages["decoder"].median / 1e9,
+        decoder_gflops=flop * chosen["steps"] / timings[0].stages["decoder"].median / 1e9,
         matrix_gflops=matrix_rate() / 1e9,
     )
     _write(report, out_dir)
     return report
+
+
+def ways(cascade: Cascade, settings: DrawSettings) -> Iterator[tuple[str, DrawSettings]]:
+    """What there is to time: the defaults first; then the turbo decoder and the large size, where the model has them."""
+    decoders = [("", settings)] + [(", turbo", turbo_settings(settings))] * ("decoder_turbo" in cascade.stages)
+    for size_px in (256, LARGE_PX)[: 1 + ("upsample_1024" in cascade.stages)]:
+        for name, one in decoders:
+            yield f"{size_px} px{name}", DrawSettings(**{**one, "size_px": size_px})
+
+
+def timed(cascade: Cascade, what: str, settings: DrawSettings, runs: int, progress: Progress | None) -> Timing:
+    """`runs` pictures after one to warm up, each at its own seed."""
+    size_px = draw(cascade, PROMPT, 0, settings).pixels.shape[0]
+    drawn = []
+    for seed in range(1, runs + 1):
+        drawn.append(draw(cascade, PROMPT, seed, settings).seconds)
+        if progress is not None:
+            progress(what, seed, runs)
+    stages = {stage: Spread.of([one[stage] for one in drawn]) for stage in drawn[0]}
+    steps = cascade.steps(DrawRequest(prompt=PROMPT, seed=0, **settings))
+    return Timing(what, size_px, settings, steps, Spread.of([sum(one.values()) for one in drawn]), stages)
 
 
 def decoder_flop_per_step(cascade: Cascade, settings: DrawSettings) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,18 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.checkpoint import load_part, load_strict, read_json, verify_manifest
-from models.clip.text import TextTower
-from models.nets.configs import prior_config, text_proj_config, unet_config
+from models.clip.text import TextFeatures, TextTower
+from models.errors import InpaintingError, PartMissing
+from models.nets.configs import prior_ar_config, prior_config, text_proj_config, unet_config
 from models.nets.prior import PriorTransformer
+from models.nets.prior_ar import PriorAR
 from models.nets.text_proj import TextProjection
 from models.nets.unet import UNet
 from models.row import DONE, DrawRequest, Row
 from models.stages.decoder import DecoderStage
-from models.stages.diffusion import DiffusionStage, Sampling
+from models.stages.diffusion import Sampling
 from models.stages.prior import PriorStage
+from models.stages.prior_ar import PriorARStage
+from models.stages.stage import Stage, finish
+from models.stages.turbo import TurboStage
 from models.stages.upsampler import UpsamplerStage
 
 CPU_BUCKET, CUDA_BUCKET = 1, 16
+UPSAMPLERS = ((256, "super_res_first", "super_res_scheduler"), (1024, "super_res_second", "super_res_second_scheduler"))
+"""Side of what it gives, and the folders of its net and its scheduler; the last is there or not."""
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -38,9 +45,10 @@ class Cascade:
     Rows of different requests may be run together; each comes out as it would alone.
     """
 
-    def __init__(self, name: str, text: TextTower, stages: Mapping[str, DiffusionStage]) -> None:
+    def __init__(self, name: str, text: TextTower, stages: Mapping[str, Stage]) -> None:
         self.name, self.text, self.stages = name, text, stages
-        self._first = next(iter(stages.values()))
+        for stage in stages.values():
+            stage.onward = self._onward
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", threads: int | None = None) -> Cascade:
@@ -55,32 +63,72 @@ class Cascade:
         bucket = CPU_BUCKET if torch.device(device).type == "cpu" else CUDA_BUCKET
         text = TextTower.load(folder, device)
         empty = text.encode([""])
-        upsampler = UpsamplerStage(
-            load_unet(folder / "super_res_first", device),
-            load_sampling(folder / "super_res_scheduler"),
-            device=device, bucket=bucket, leave_to=None,
-        )  # fmt: skip
-        decoder = DecoderStage(
-            load_unet(folder / "decoder", device),
-            load_text_proj(folder / "text_proj", device),
-            empty, load_sampling(folder / "decoder_scheduler"),
-            device=device, bucket=bucket, leave_to=upsampler.enter,
-        )  # fmt: skip
-        prior = PriorStage(
-            load_prior(folder / "prior", device), empty, load_sampling(folder / "prior_scheduler"),
-            device=device, bucket=bucket, leave_to=decoder.enter,
-        )  # fmt: skip
-        return cls(index["name"], text, {stage.name: stage for stage in (prior, decoder, upsampler)})
+        text_proj = load_text_proj(folder / "text_proj", device)
+        decoders = [
+            stage(
+                load_unet(folder / stage.name, device), text_proj, empty,
+                load_sampling(folder / f"{stage.name}_scheduler"), device=device, bucket=bucket,
+            )
+            for stage in (DecoderStage, TurboStage) if stage is DecoderStage or (folder / stage.name).is_dir()
+        ]  # fmt: skip
+        priors: list[Stage] = [PriorStage(
+            load_prior(folder / "prior", device),
+            empty, load_sampling(folder / "prior_scheduler"), device=device, bucket=bucket,
+        )]  # fmt: skip
+        if (folder / PriorARStage.name).is_dir():
+            priors.append(load_prior_ar(folder / PriorARStage.name, empty, device, bucket))
+        upsamplers = [
+            UpsamplerStage(
+                load_unet(folder / net, device), load_sampling(folder / scheduler),
+                size_px=size_px, device=device, bucket=bucket,
+            )
+            for size_px, net, scheduler in UPSAMPLERS if (folder / net).is_dir()
+        ]  # fmt: skip
+        return cls(index["name"], text, {stage.name: stage for stage in (*priors, *decoders, *upsamplers)})
+
+    def route(self, request: DrawRequest) -> tuple[str, ...]:
+        """The stages that a request's row travels, in order: the second upsampler only for more than the first one gives.
+
+        Raises PartMissing for a prior or a decoder that the model was packed without.
+        """
+        prior = "prior_ar" if request.prior == "autoregressive" else "prior"
+        decoder = "decoder_turbo" if request.decoder == "turbo" else "decoder"
+        for part in (prior, decoder):
+            if part not in self.stages:
+                raise PartMissing(self.name, part)
+        upsamplers = ["upsample_256"] + ["upsample_1024"] * (request.size_px > 256)
+        return tuple(name for name in (prior, decoder, *upsamplers) if name in self.stages)
+
+    def steps(self, request: DrawRequest) -> dict[str, int]:
+        """How many steps a request's row takes in each stage of its route."""
+        return {name: self.stages[name].steps(request) for name in self.route(request)}
 
     def admit(self, request: DrawRequest) -> Row:
-        """Encode the caption once and stand a new row before the first step of the first stage."""
-        row = Row(request, self.text.encode([request.prompt]))
+        """Encode the caption once and stand a new row before the first step of its first stage.
+
+        Raises InpaintingError for a picture to inpaint where the model's decoder has no channels for it, and PartMissing.
+        """
+        row = Row(request, self.text.encode([request.prompt]), self.route(request))
+        if request.inpainting and not self.can_inpaint(row.route):
+            raise InpaintingError(f"the model {self.name!r} cannot inpaint: its decoder takes no picture and no mask")
         with torch.inference_mode():
-            self._first.enter(row)
+            self.stages[row.route[0]].enter(row)
         return row
 
+    def can_inpaint(self, route: Sequence[str]) -> bool:
+        """Whether the decoder on a route was given channels for a picture and a mask; upsamplers do without."""
+        return all(stage.can_inpaint for name in route if isinstance(stage := self.stages[name], DecoderStage))
+
+    def _onward(self, row: Row) -> None:
+        """Stand a row that is through with its stage before the first step of the next; after the last it is done."""
+        at = row.route.index(row.stage) + 1
+        if at < len(row.route):
+            self.stages[row.route[at]].enter(row)
+        else:
+            finish(row)
+
     def picture(self, row: Row) -> NDArray[np.uint8]:
-        """The finished picture, (256, 256, 3) uint8. Raises ValueError for a row that is still on its way."""
+        """The finished picture, (S, S, 3) uint8, S 256 or 1024. Raises ValueError for a row that is still on its way."""
         if row.stage != DONE or row.large is None:
             raise ValueError(f"the row stands in {row.stage!r} at step {row.step} of {row.steps}; it has no picture yet")
         return to_pixels(row.large[0])
@@ -89,7 +137,7 @@ class Cascade:
         """What the decoder expects the picture to be, (64, 64, 3) uint8; None before its first step."""
         if row.small is not None:
             return to_pixels(row.small[0])
-        return to_pixels(row.x_0[0]) if row.stage == "decoder" and row.step and row.x_0 is not None else None
+        return to_pixels(row.x_0[0]) if row.stage in ("decoder", "decoder_turbo") and row.step and row.x_0 is not None else None
 
 
 def to_pixels(picture: Tensor) -> NDArray[np.uint8]:
@@ -107,6 +155,14 @@ def load_prior(folder: Path, device: str) -> PriorTransformer:
     """Load the prior strictly. Raises CheckpointError."""
     config, tensors = load_part(folder)
     return ready(PriorTransformer(prior_config(config)), tensors, folder.name, device)
+
+
+def load_prior_ar(folder: Path, empty: TextFeatures, device: str, bucket: int) -> PriorARStage:
+    """The autoregressive prior's stage, loaded strictly. Raises CheckpointError, and SamplingError for a wrong temperature."""
+    config, tensors = load_part(folder)
+    net = ready(PriorAR(prior_ar_config(config)), tensors, folder.name, device)
+    temperature, top_p = config.get("temperature", 1.0), config.get("top_p", 1.0)
+    return PriorARStage(net, empty, temperature=temperature, top_p=top_p, device=device, bucket=bucket)
 
 
 def load_text_proj(folder: Path, device: str) -> TextProjection:

@@ -2,7 +2,9 @@
 
 # ModelError
 # ├─ CheckpointError   a model folder that cannot be used: a file missing, corrupt or altered, a foreign or absent tensor
-# └─ SamplingError     a sampler, spacing, schedule or number of steps that does not exist
+# ├─ SamplingError     a sampler, spacing, schedule or number of steps that does not exist
+# ├─ InpaintingError   a picture and mask that do not fit, or a model that cannot inpaint
+# └─ PartMissing       a request for a part that the model folder does not have
 
 
 class ModelError(Exception):
@@ -15,3 +17,14 @@ class CheckpointError(ModelError):
 
 class SamplingError(ModelError):
     """A sampling plan that cannot be made or followed."""
+
+
+class InpaintingError(ModelError):
+    """A picture and mask that cannot be used, or a model whose decoder has no channels for them."""
+
+
+class PartMissing(ModelError):
+    """A request that needs a part which the model was packed without."""
+
+    def __init__(self, model: str, part: str) -> None:
+        super().__init__(f"the model {model!r} has no part {part!r}; ask for another, or pack the model with it")

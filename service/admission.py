@@ -12,12 +12,13 @@ from contract.errors import (
     InvalidParameter,
     InvalidPrompt,
     InvalidSize,
+    PartMissing,
     PromptEmpty,
     PromptTooLong,
     UnknownModel,
     UnsupportedParameter,
 )
-from contract.spec import OUTPUT_FORMATS, SEEDS, SIZES, GenerateSpec, OutputFormat, Size
+from contract.spec import OUTPUT_FORMATS, SEEDS, SIZES, Decoder, GenerateSpec, OutputFormat, Prior, Size
 from safety.prompt_filter import PromptFilter
 from service.drawing import DrawingRequest
 
@@ -57,6 +58,8 @@ class Admission:
             size=self._checked_size(request),
             output_format=_checked_format(request.output_format),
             seed=_or(request.seed, secrets.randbelow(SEEDS)),
+            prior=self._checked_prior(request.prior),
+            decoder=self._checked_decoder(request.decoder),
             steps=_or(request.steps, defaults.steps),
             guidance_scale=_or(request.guidance_scale, defaults.guidance_scale),
             prior_steps=_or(request.prior_steps, defaults.prior_steps),
@@ -74,6 +77,20 @@ class Admission:
         if size not in SIZES:
             raise InvalidSize(size, SIZES)
         return cast(Size, size)
+
+    def _checked_prior(self, prior: Prior | None) -> Prior:
+        if prior is None:
+            return "diffusion"
+        if prior not in self.model.priors:
+            raise PartMissing("prior", prior, f"the {prior} prior", self.model.priors)
+        return prior
+
+    def _checked_decoder(self, decoder: Decoder | None) -> Decoder:
+        if decoder is None:
+            return "base"
+        if decoder not in self.model.decoders:
+            raise PartMissing("decoder", decoder, f"the {decoder} decoder", self.model.decoders)
+        return decoder
 
     def _native_size(self) -> str:
         """The offered size nearest to what the model draws without resampling."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.errors import UnknownField
 from contract.record import JobRecord
-from contract.spec import MAX_USER_CHARACTERS, OUTPUT_FORMATS, SIZES, Guidance, PictureCount, Seed, Steps
+from contract.spec import MAX_USER_CHARACTERS, OUTPUT_FORMATS, SIZES, Decoder, Guidance, PictureCount, Prior, Seed, Steps
 
 
 class DrawingRequest(BaseModel):
@@ -47,11 +47,21 @@ class DrawingRequest(BaseModel):
         description="Same seed and settings, same pixels. Chosen at random if left out.",
         examples=[7],
     )
-    steps: Steps | None = Field(default=None, description="Steps of the 64-pixel decoder; the model's own number if left out.")
-    guidance_scale: Guidance | None = Field(default=None, description="Guidance of the decoder; 1 is none.")
-    prior_steps: Steps | None = Field(default=None, description="Steps of the prior.")
+    prior: Prior | None = Field(
+        default=None,
+        description="What draws the CLIP image embedding from the prompt: `diffusion` (if left out) or `autoregressive`, where "
+        "the model has that part (`priors` in `/v1/models`).",
+    )
+    decoder: Decoder | None = Field(
+        default=None,
+        description="What draws the 64-pixel picture from the embedding: `base` (if left out), or `turbo`, with few steps of "
+        "its own and no guidance, where the model has that part (`decoders` in `/v1/models`).",
+    )
+    steps: Steps | None = Field(default=None, description="Steps of the base decoder; the model's own number if left out.")
+    guidance_scale: Guidance | None = Field(default=None, description="Guidance of the base decoder; 1 is none.")
+    prior_steps: Steps | None = Field(default=None, description="Steps of the diffusion prior.")
     prior_guidance_scale: Guidance | None = Field(default=None, description="Guidance of the prior; 1 is none.")
-    upsample_steps: Steps | None = Field(default=None, description="Steps of each upsampler.")
+    upsample_steps: Steps | None = Field(default=None, description="Steps of the upsampler to 256 pixels.")
     user: Annotated[str, Field(max_length=MAX_USER_CHARACTERS)] | None = Field(
         default=None, description="The caller's own name for its end user; kept with the job."
     )

@@ -1,99 +1,96 @@
-"""What the stages learn from, made once: placed pictures of the objects, their CLIP embeddings and their captions' features."""
+"""Examples made once and kept in one file, for machines on which making them costs more than learning from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.clip.image import ImageTower
 from models.clip.text import TextFeatures, TextTower
-from training.data.captions import ObjectWords, captions
-from training.data.sprites import SpriteSet
+from models.nets.bert import sentence_mean
+from training.examples import Examples
+from training.live import Pictures, encode_all
 
-SIZE_PX = 64
-SPRITE_SIZES_PX = (56, 58, 60, 62, 64)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """N pictures: pixels uint8 (N, 3, S, S) and which object each shows, (N,) int64."""
-
-    pixels: Tensor
-    objects: Tensor
-
-    def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """(B, 3, S, S) float32 in [-1, 1]."""
-        return self.pixels[indices].to(device).float() / 127.5 - 1
+LENGTH = 24  # caption tokens kept: scenes' captions are hardly longer, and every stage computes with this many
+CHUNK = 256
 
 
-def place_objects(sprites: SpriteSet, rows: Sequence[int], per_object: int, generator: torch.Generator) -> Pictures:
-    """Each sprite on white, `per_object` times, at chance sizes and places that keep it whole.
+class Bank:
+    """N examples in memory: pixels and owners uint8, token states bfloat16.
 
-    Sizes are drawn by area averaging and places are whole pixels, so every picture is as sharp as a render.
+    z_i and z_t are not kept, since they change when CLIP learns on: `with_towers` computes them.
     """
-    pixels = torch.full((len(rows) * per_object, 3, SIZE_PX, SIZE_PX), 255, dtype=torch.uint8)
-    objects = torch.arange(len(rows)).repeat_interleave(per_object)
-    for number, row in enumerate(rows):
-        by_size = {size: ((sprites.composited([row], size)[0] + 1) * 127.5).round().byte() for size in SPRITE_SIZES_PX}
-        for copy in range(per_object):
-            size = SPRITE_SIZES_PX[int(torch.randint(len(SPRITE_SIZES_PX), (1,), generator=generator))]
-            top, left = (int(v) for v in torch.randint(SIZE_PX - size + 1, (2,), generator=generator))
-            pixels[number * per_object + copy, :, top : top + size, left : left + size] = by_size[size]
-    return Pictures(pixels, objects)
+
+    def __init__(self, tensors: dict[str, Tensor], empty: TextFeatures, captions: list[str]) -> None:
+        self.tensors, self.empty, self.captions = tensors, empty, captions
+        self.z_i: Tensor | None = None
+        self.z_t: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def take(self, batch: int, generator: torch.Generator) -> Examples:
+        """Chance rows of the bank, on the CPU."""
+        return self.rows(torch.randint(len(self), (batch,), generator=generator))
+
+    def rows(self, rows: Tensor) -> Examples:
+        """The examples of the given rows."""
+        tokens, mask = self.tensors["tokens"][rows].float(), self.tensors["mask"][rows]
+        z_t = self.z_t[rows] if self.z_t is not None else torch.zeros(len(rows), tokens.shape[-1])
+        z_i = self.z_i[rows] if self.z_i is not None else torch.zeros_like(z_t)
+        pixels = self.tensors["pixels"][rows].float() / 127.5 - 1
+        return Examples(pixels, self.tensors["owners"][rows], TextFeatures(z_t, tokens, mask, ()), z_i)
+
+    @torch.inference_mode()
+    def with_towers(self, text: TextTower, image: ImageTower) -> Bank:
+        """Compute z_t from the kept states and z_i from the pixels; returns itself."""
+        z_t, z_i = [], []
+        for start in range(0, len(self), CHUNK):
+            of = self.rows(torch.arange(start, min(start + CHUNK, len(self))))
+            z_t.append(text.project(sentence_mean(of.text.tokens, of.text.mask)))
+            z_i.append(image.encode(of.pixels))
+        self.z_t, self.z_i = torch.cat(z_t).clone(), torch.cat(z_i).clone()
+        self.empty = _shortened(text.encode([""]))
+        return self
 
 
-@dataclass(frozen=True)
-class Captions:
-    """M captions' features, with `first[o] : first[o + 1]` those of object o; and the empty caption's."""
-
-    features: TextFeatures
-    empty: TextFeatures
-    first: Tensor
-
-    @classmethod
-    def encode(cls, tower: TextTower, objects: Sequence[ObjectWords]) -> Captions:
-        """Run the text tower once over every caption of every object."""
-        texts = [captions(words) for words in objects]
-        first = torch.tensor([0, *(len(t) for t in texts)]).cumsum(0)
-        features = encode_all(tower, [text for group in texts for text in group])
-        longest = int(features.mask.sum(1).max())  # nobody learns from padding
-        return cls(_shortened(features, longest), _shortened(tower.encode([""]), longest), first)
-
-    def choose(self, objects: Tensor, generator: torch.Generator) -> Tensor:
-        """One caption per given object, by chance: (B,) indices."""
-        low, high = self.first[objects], self.first[objects + 1]
-        return (low + (torch.rand(len(objects), generator=generator) * (high - low)).long()).clamp(max=high - 1)
-
-    def take(self, indices: Tensor, dropped: Tensor) -> TextFeatures:
-        """Features of the chosen captions, (B, …); where `dropped` (B,) bool, of the empty caption."""
-
-        def pick(chosen: Tensor, empty: Tensor) -> Tensor:
-            shape = (-1, *[1] * (chosen.dim() - 1))
-            return torch.where(dropped.reshape(shape), empty, chosen[indices])
-
-        of, no = self.features, self.empty
-        return TextFeatures(pick(of.embeds, no.embeds), pick(of.tokens, no.tokens), pick(of.mask, no.mask), ())
-
-
-def _shortened(features: TextFeatures, length: int) -> TextFeatures:
-    return TextFeatures(features.embeds, features.tokens[:, :length], features.mask[:, :length], features.truncated)
-
-
-def encode_all(tower: TextTower, texts: Sequence[str], batch: int = 256) -> TextFeatures:
-    """The text tower over any number of captions."""
-    parts = [tower.encode(list(texts[start : start + batch])) for start in range(0, len(texts), batch)]
-    return TextFeatures(
-        torch.cat([part.embeds for part in parts]),
-        torch.cat([part.tokens for part in parts]),
-        torch.cat([part.mask for part in parts]),
-        tuple(count for part in parts for count in part.truncated),
+def make_bank(
+    path: Path, pictures: Pictures, tower: TextTower, count: int, seed: int, show: Callable[[int, int], None]
+) -> None:
+    """Make `count` examples and write them. show: called with how many are done and `count`."""
+    parts: dict[str, list[Tensor]] = {"pixels": [], "owners": [], "tokens": [], "mask": []}
+    captions: list[str] = []
+    for start in range(0, count, CHUNK):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
+        pixels, said, owners = pictures.draw(min(CHUNK, count - start), generator)
+        with torch.autocast(pixels.device.type, torch.bfloat16):  # the states are kept in bfloat16 in any case
+            text = _shortened(encode_all(tower, said))
+        parts["pixels"].append(((pixels + 1) * 127.5).round().byte().cpu())
+        parts["owners"].append(owners.cpu())
+        parts["tokens"].append(text.tokens.bfloat16().cpu())
+        parts["mask"].append(text.mask.cpu())
+        captions += said
+        show(len(captions), count)
+    temporary = path.with_suffix(".part")
+    save_file(
+        {name: torch.cat(chunks) for name, chunks in parts.items()}, temporary, metadata={"captions": json.dumps(captions)}
     )
+    temporary.replace(path)
 
 
-def embed_pictures(tower: ImageTower, pictures: Pictures, batch: int = 128) -> Tensor:
-    """z_i of every picture, (N, D)."""
-    chosen = (torch.arange(start, min(start + batch, len(pictures.pixels))) for start in range(0, len(pictures.pixels), batch))
-    return torch.cat([tower.encode(pictures.take(indices)) for indices in chosen]).clone()
+def read_bank(path: Path, tower: TextTower) -> Bank:
+    """Read a bank that `make_bank` wrote."""
+    with safe_open(path, "pt") as file:
+        captions = json.loads(file.metadata()["captions"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- safe_open is no dict
+    return Bank(tensors, _shortened(tower.encode([""])), captions)
+
+
+def _shortened(features: TextFeatures) -> TextFeatures:
+    return TextFeatures(features.embeds, features.tokens[:, :LENGTH], features.mask[:, :LENGTH], features.truncated)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.data.errors import DataError
 
 CONFIGS = Path(__file__).parent / "configs"
+LEARNING = ("clip", "prior", "prior_ar", "decoder", "inpaint", "turbo", "upsample_256", "upsample_1024")
 
 
 class Section(BaseModel):
@@ -26,6 +27,7 @@ class StageConfig(Section):
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     max_steps: int | None = Field(default=None, gt=0, description="stop earlier after this many steps")
+    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, which are what ships")
 
 
 class VisionConfig(Section):
@@ -58,6 +60,22 @@ class PriorStageConfig(StageConfig):
     net: PriorNetConfig
 
 
+class PriorARNetConfig(PriorNetConfig):
+    """Shape of the autoregressive prior. components: of z_i, each cut into `buckets`; dot_buckets: of the dot-product token."""
+
+    components: int
+    buckets: int
+    dot_buckets: int
+
+
+class PriorARStageConfig(StageConfig):
+    """The autoregressive prior. temperature, top_p: by which its codes are drawn once it is trained."""
+
+    net: PriorARNetConfig
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+
+
 class DecoderNetConfig(Section):
     """Shape of the 64 px decoder."""
 
@@ -70,6 +88,12 @@ class DecoderNetConfig(Section):
     patch_size: int
     norm_num_groups: int = 32
 
+    @model_validator(mode="after")
+    def _one_flag_per_level(self) -> Self:
+        if len(self.attention) != len(self.block_out_channels):
+            raise ValueError(f"attention has {len(self.attention)} levels, block_out_channels {len(self.block_out_channels)}")
+        return self
+
 
 class DecoderStageConfig(StageConfig):
     """The 64 px decoder."""
@@ -77,8 +101,23 @@ class DecoderStageConfig(StageConfig):
     net: DecoderNetConfig
 
 
+class InpaintStageConfig(StageConfig):
+    """The decoder's further training with a part of the picture given. masks: `random` is Imagen Editor's ablation."""
+
+    masks: Literal["object", "random", "mixed"]
+
+
+class TurboStageConfig(StageConfig):
+    """The decoder distilled into few steps without guidance rows. masked: share of rows with a part of the picture given."""
+
+    steps: int
+    guidance_scale: float
+    substeps: int
+    masked: float = Field(ge=0, le=1)
+
+
 class UpsamplerNetConfig(Section):
-    """Shape of the 64 → 256 upsampler; no attention and no text, as in the paper."""
+    """Shape of an upsampler; no attention and no text, as in the paper."""
 
     block_out_channels: tuple[int, ...]
     layers_per_block: int
@@ -86,9 +125,16 @@ class UpsamplerNetConfig(Section):
     norm_num_groups: int = 32
 
 
-class UpsamplerStageConfig(StageConfig):
+class Upsample256StageConfig(StageConfig):
     """The 64 → 256 upsampler."""
 
+    net: UpsamplerNetConfig
+
+
+class Upsample1024StageConfig(StageConfig):
+    """The 256 → 1024 upsampler. steps: the few that it is trained for and always takes."""
+
+    steps: int
     net: UpsamplerNetConfig
 
 
@@ -102,43 +148,51 @@ class DefaultsConfig(Section):
     upsample_steps: int
 
 
+class ScenesConfig(Section):
+    """Which scenes are composed, as weights; the words are those of `training.data.scene_maker`."""
+
+    kinds: dict[Literal["single", "count", "relation", "several"], float]
+    styles: dict[str, float]
+    concepts: dict[str, float]
+    backdrops: dict[Literal["white", "plain", "patterns", "scenery"], float]
+    recoloured: float = Field(ge=0, le=1)
+    names_style: float = Field(ge=0, le=1)
+
+
 class Recipe(Section):
-    """One whole training run, data to packed weights."""
+    """One whole training run, data to packed weights. A stage without a section is not part of it."""
 
     name: str
-    style: str
-    objects: str
     seed: int
     bf16: bool
+    compile: bool = False
     context_length: int
     embedding_dim: int
-    pictures_per_object: int
+    bank: int = Field(ge=0, description="examples made once and learned from again and again; 0: fresh ones in every batch")
+    scenes: ScenesConfig
     defaults: DefaultsConfig
     clip: ClipConfig
     prior: PriorStageConfig
+    prior_ar: PriorARStageConfig | None = None
     decoder: DecoderStageConfig
-    upsampler: UpsamplerStageConfig
-
-    @model_validator(mode="after")
-    def _one_flag_per_level(self) -> Self:
-        net = self.decoder.net
-        if len(net.attention) != len(net.block_out_channels):
-            raise ValueError(
-                f"decoder.net.attention has {len(net.attention)} levels, block_out_channels {len(net.block_out_channels)}"
-            )
-        return self
+    inpaint: InpaintStageConfig | None = None
+    turbo: TurboStageConfig | None = None
+    upsample_256: Upsample256StageConfig
+    upsample_1024: Upsample1024StageConfig | None = None
 
     @property
-    def objects_path(self) -> Path:
-        """The object list, beside the shipped recipes unless it is a path of its own."""
-        return path if (path := Path(self.objects)).is_absolute() else CONFIGS / self.objects
+    def trained(self) -> tuple[str, ...]:
+        """The stages that learn, in order: each needs those before it, but the upsamplers only the data."""
+        return tuple(name for name in LEARNING if getattr(self, name) is not None)
 
     def with_minutes(self, minutes: dict[str, float]) -> Recipe:
-        """The same recipe with other time budgets. Raises DataError for a stage that does not exist."""
+        """The same recipe with other time budgets. Raises DataError for a stage that it does not have."""
         values: dict[str, Any] = self.model_dump()
         for stage, budget in minutes.items():
-            if stage not in ("clip", "prior", "decoder", "upsampler"):
-                raise DataError(f"there is no training stage {stage!r}; choose clip, prior, decoder or upsampler")
+            if stage not in self.trained:
+                raise DataError(
+                    f"the recipe {self.name!r} has no stage {stage!r} that learns; choose {', '.join(self.trained)}"
+                )
             values[stage]["minutes"] = budget
         return Recipe.model_validate(values)
 

@@ -1,20 +1,27 @@
-"""The training loop that every stage shares: a wall-clock budget, EMA, logs, and state that a stopped run resumes from."""
+"""The training loop that every stage shares: a wall-clock budget, EMA, logs, several processes, and state to resume from."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from training.config import StageConfig
+from training.data.errors import DataError
+from training.distributed import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 WARM_UP_STEPS = 100
 SAVE_EVERY_SECONDS = 120.0
@@ -53,11 +60,41 @@ Report = Callable[[str, Progress, float, float], None]
 """Called with the stage's name, its progress, the fraction done and the smoothed loss."""
 
 
-class Loop:
-    """Trains one task within its budget. `run` starts where the state below `out` left off."""
+@dataclass(frozen=True)
+class How:
+    """How a stage computes, whatever it learns. compile: by torch.compile, where the task calls its net as a whole."""
 
-    def __init__(self, task: Task, config: StageConfig, out: Path, *, seed: int, bf16: bool, report: Report) -> None:
-        self.task, self.config, self.out, self.seed, self.bf16, self.report = task, config, out, seed, bf16, report
+    seed: int
+    bf16: bool = False
+    compile: bool = False
+    ranks: Ranks = ALONE
+
+
+class Lesson(nn.Module):
+    """One batch's loss as a module: DistributedDataParallel averages gradients of what its own `forward` computes."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.net, self.task = task.net, task
+
+    def forward(self, batch: int, generator: torch.Generator) -> Tensor:
+        """The loss, a number."""
+        return self.task.loss(batch, generator)
+
+
+class Loop:
+    """Trains one task within its budget. `run` starts where the state below `out` left off.
+
+    Under torchrun every process learns from its own share of each batch with the same weights; the first one keeps the time,
+    writes and reports.
+    """
+
+    def __init__(self, task: Task, config: StageConfig, out: Path, how: How, report: Report) -> None:
+        """Raises DataError for a batch that the processes cannot share evenly."""
+        self.task, self.config, self.out, self.how, self.report = task, config, out, how, report
+        self.ranks = how.ranks
+        if config.batch % self.ranks.count:
+            raise DataError(f"{task.name}: {self.ranks.count} processes cannot share a batch of {config.batch} evenly")
         self.device = next(task.net.parameters()).device
         self.parameters = {name: p for name, p in task.net.named_parameters() if p.requires_grad}
         self.ema = {name: p.detach().clone() for name, p in self.parameters.items()}
@@ -70,56 +107,79 @@ class Loop:
         self.progress = Progress()
 
     def run(self) -> nn.Module:
-        """Train until the budget is spent; returns the task's net with the EMA weights in it."""
-        from torch.utils.tensorboard import SummaryWriter
-
+        """Train until the budget is spent; returns the task's net with the EMA weights in it. Raises DataError."""
         self.out.mkdir(parents=True, exist_ok=True)
         self._resume()
-        saved = time.monotonic()
-        smoothed = self.progress.losses[-1][1] if self.progress.losses else math.nan
-        with SummaryWriter(str(self.out / "tensorboard")) as writer:
+        if self.how.compile:
+            self.task.net.compile()
+        lesson: nn.Module = Lesson(self.task)
+        if self.ranks.count > 1:
+            lesson = DistributedDataParallel(lesson)
+        with self._writer() as writer:
             try:
-                while (done := self._done()) < 1:
-                    started = time.monotonic()
-                    loss = self._step(done)
-                    smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-                    self.progress.step += 1
-                    self.progress.seconds += time.monotonic() - started
-                    if self.progress.step % LOG_EVERY_STEPS == 0:
-                        self.progress.losses.append((self.progress.step, smoothed))
-                        writer.add_scalar("loss", smoothed, self.progress.step)
-                    self.report(self.task.name, self.progress, self._done(), smoothed)
-                    if time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                        self._save()
-                        saved = time.monotonic()
+                self._learn(lesson, writer)
             finally:
                 self._save()  # an interrupted run goes on from here
             net = self._with_ema()
-            if (grid := self.task.grid(net)) is not None:
-                writer.add_image("samples", (grid.clamp(-1, 1) + 1) / 2, self.progress.step)
-        plot_losses(self.progress.losses, self.task.name, self.out / "loss.png")
-        if grid is not None:
-            save_png(grid, self.out / "samples.png")
+            if writer is not None:
+                self._show(net, writer)
+        self.ranks.wait()  # for the state that the next stage may read
         return net
 
-    def _step(self, done: float) -> float:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.progress.step)  # resumes with the same data
+    def _learn(self, lesson: nn.Module, writer: SummaryWriter | None) -> None:
+        saved = time.monotonic()
+        smoothed = self.progress.losses[-1][1] if self.progress.losses else math.nan
+        done = self._done()
+        while done < 1:
+            started = time.monotonic()
+            loss = self._step(lesson, done)
+            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
+            self.progress.step += 1
+            self.progress.seconds += time.monotonic() - started
+            done = self._done()
+            if writer is not None and self.progress.step % LOG_EVERY_STEPS == 0:
+                self.progress.losses.append((self.progress.step, smoothed))
+                writer.add_scalar("loss", smoothed, self.progress.step)
+            if self.ranks.is_first:
+                self.report(self.task.name, self.progress, done, smoothed)
+            if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                self._save()
+                saved = time.monotonic()
+
+    def _step(self, lesson: nn.Module, done: float) -> float:
+        # Its own number for each step and process: a resumed run goes on with the same data.
+        step = (self.how.seed * 1_000_003 + self.progress.step) * self.ranks.count + self.ranks.rank
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self._rate(done)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.task.loss(self.config.batch, generator)
-        value = loss.item()
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._compiling():
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.how.bf16):
+                loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(step))
+            loss.backward()  # type: ignore[no-untyped-call]
+        value = float(self.ranks.mean(loss))  # of all processes, so that all stop
         if not math.isfinite(value):
             raise FloatingPointError(
                 f"{self.task.name}: the loss is {value} at step {self.progress.step}; lower the learning rate"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
-        decay = min(0.999, (1 + self.progress.step) / (10 + self.progress.step))
+        decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
         torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
         return value
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Say what to do where torch.compile cannot: its own message names neither net nor recipe."""
+        if not self.how.compile:
+            yield
+            return
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            yield
+        except BackendCompilerFailed as error:
+            reason = str(error).strip().splitlines()[0]
+            raise DataError(f"{self.task.name}: torch.compile failed ({reason}); set compile = false in the recipe") from error
 
     def _rate(self, done: float) -> float:
         """Linear warm-up, then half a cosine down to 2 % of the peak."""
@@ -129,7 +189,7 @@ class Loop:
     def _done(self) -> float:
         by_time = self.progress.seconds / (self.config.minutes * 60)
         by_steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
-        return min(1.0, max(by_time, by_steps))
+        return self.ranks.from_first(min(1.0, max(by_time, by_steps)), self.device)
 
     def _with_ema(self) -> nn.Module:
         with torch.no_grad():
@@ -137,7 +197,29 @@ class Loop:
                 parameter.copy_(self.ema[name])
         return self.task.net.eval()
 
+    @contextmanager
+    def _writer(self) -> Iterator[SummaryWriter | None]:
+        """TensorBoard's writer, for the first process alone."""
+        if not self.ranks.is_first:
+            yield None
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.out / "tensorboard")) as writer:
+            yield writer
+
+    def _show(self, net: nn.Module, writer: SummaryWriter) -> None:
+        # A compiled net would compile anew for the grid's number of rows.
+        with torch.compiler.set_stance("force_eager") if self.how.compile else nullcontext():
+            grid = self.task.grid(net)
+        if grid is not None:
+            writer.add_image("samples", (grid.clamp(-1, 1) + 1) / 2, self.progress.step)
+            save_png(grid, self.out / "samples.png")
+        plot_losses(self.progress.losses, self.task.name, self.out / "loss.png")
+
     def _save(self) -> None:
+        if not self.ranks.is_first:
+            return
         tensors = {f"net.{name}": p.detach() for name, p in self.parameters.items()} | {
             f"ema.{name}": p for name, p in (self.ema | self.fixed).items()
         }
@@ -166,6 +248,14 @@ class Loop:
                 if moments["step"] is not None:
                     self.optimizer.state[parameter] = {**moments, "step": moments["step"].cpu()}
         self.progress = Progress(about["step"], about["seconds"], [(step, loss) for step, loss in about["losses"]])
+
+
+def ema_of(out: Path) -> dict[str, Tensor]:
+    """The averaged weights that a stage left in its folder, by the net's names. Raises DataError where there is no state."""
+    path = out / "state.safetensors"
+    if not path.exists():
+        raise DataError(f"{out.name} has not been trained: there is no {path}")
+    return {name.removeprefix("ema."): tensor for name, tensor in load_file(path).items() if name.startswith("ema.")}
 
 
 def plot_losses(losses: list[tuple[int, float]], title: str, path: Path) -> None:

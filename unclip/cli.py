@@ -90,11 +90,13 @@ def generate(
     n: Annotated[int | None, typer.Option("--n", "-n", help="Number of pictures, 1 to 10  [default: 1]")] = None,
     size: Annotated[str | None, typer.Option(help="256x256, 512x512 or 1024x1024")] = None,
     model: Annotated[str | None, typer.Option(help="Model name.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Decoder steps.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="Decoder guidance; 1 is none.")] = None,
-    prior_steps: Annotated[int | None, typer.Option(help="Prior steps.")] = None,
+    decoder: Annotated[str | None, typer.Option(help="base, or turbo, if the model has it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Base decoder steps.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Base decoder guidance; 1 is none.")] = None,
+    prior: Annotated[str | None, typer.Option(help="diffusion or autoregressive, if the model has it.")] = None,
+    prior_steps: Annotated[int | None, typer.Option(help="Diffusion prior steps.")] = None,
     prior_guidance_scale: Annotated[float | None, typer.Option(help="Prior guidance; 1 is none.")] = None,
-    upsample_steps: Annotated[int | None, typer.Option(help="Steps of each upsampler.")] = None,
+    upsample_steps: Annotated[int | None, typer.Option(help="Steps of the upsampler to 256 px.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     url: Annotated[str | None, typer.Option(help="A running service  [default: the one here, else one for this call]")] = None,
     own_service: Annotated[bool, typer.Option("--own-service", help="Start a service for this call in any case.")] = False,
@@ -110,9 +112,9 @@ def generate(
 
     if own_service and url is not None:
         raise SettingsWrong("--own-service starts a service and --url names a running one; give one of the two")
-    numbers: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "upsample_steps": upsample_steps}
-    prior: dict[str, Any] = {"prior_steps": prior_steps, "prior_guidance_scale": prior_guidance_scale}
-    request = Request(prompt, n=n, size=size, seed=seed, model=model, **numbers, **prior)
+    of_decoder: dict[str, Any] = {"decoder": decoder, "steps": steps, "guidance_scale": guidance_scale}
+    of_prior: dict[str, Any] = {"prior": prior, "prior_steps": prior_steps, "prior_guidance_scale": prior_guidance_scale}
+    request = Request(prompt, n=n, size=size, seed=seed, model=model, upsample_steps=upsample_steps, **of_decoder, **of_prior)
     console = stderr_console()
     with find_service(read_settings(), url, own=own_service, console=console) as address, UnclipClient(address) as client:
         drawn = draw(client, request, out, console)

@@ -31,6 +31,8 @@ class Request:
     size: str | None = None
     seed: int | None = None
     model: str | None = None
+    prior: str | None = None
+    decoder: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
     prior_steps: int | None = None
@@ -101,12 +103,19 @@ def generate(client: UnclipClient, request: Request, out: Path, console: Console
     return Drawn(job, save(client, job, request.prompt, out), waited)
 
 
-def stages_ahead(client: UnclipClient, request: Request) -> dict[str, int]:
-    """Return the served model's stages in order of travel, with the steps that `request` will take in each."""
+def stages_ahead(client: UnclipClient, request: Request) -> dict[str, int | None]:
+    """Return the stages that `request` will travel, in order, with the steps of each; None where the job will tell."""
     model, *_ = client.models()
-    steps_of = {"prior": "prior_steps", "decoder": "steps"}
-    fields = {stage: steps_of.get(stage, "upsample_steps") for stage in model.stages}
-    return {stage: getattr(request, field) or int(model.defaults[field]) for stage, field in fields.items()}
+    instead = {"prior": "prior_ar"} if request.prior == "autoregressive" else {}
+    instead |= {"decoder": "decoder_turbo"} if request.decoder == "turbo" else {}
+    fields = {"prior": "prior_steps", "decoder": "steps", "upsample_256": "upsample_steps"}
+    steps = {stage: getattr(request, field) or int(model.defaults[field]) for stage, field in fields.items()}
+    passed_by = {"upsample_1024"} if request.size == "256x256" else set()
+    return {
+        instead.get(stage, stage): None if stage in instead else steps.get(stage)
+        for stage in model.stages
+        if stage not in passed_by
+    }
 
 
 def save(client: UnclipClient, job: Job, prompt: str, out: Path) -> tuple[Path, ...]:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contract.errors import SettingsWrong
 from unclip.errors import CommandError
 
+if TYPE_CHECKING:
+    from training.loop import Progress
+
 data_app = typer.Typer(help="The data that models are trained on.", no_args_is_help=True)
 eval_app = typer.Typer(help="How good the pictures are, and how quick.", no_args_is_help=True)
-
-
-class TrainingStage(enum.StrEnum):
-    """The parts of a training run, in order; `pack` writes the finished model folder."""
-
-    CLIP = "clip"
-    PRIOR = "prior"
-    DECODER = "decoder"
-    UPSAMPLER = "upsampler"
-    PACK = "pack"
 
 
 ModelDir = Annotated[Path | None, typer.Option("--model", help="Model folder  [default: the bundled model]")]
@@ -50,45 +42,162 @@ def build_data(
     typer.echo(f"written to {built.out}")
 
 
+@data_app.command("pack")
+def pack_data(
+    data: DataDir,
+    out: OutDir,
+    size_px: Annotated[
+        list[int] | None, typer.Option(min=32, help="Side of the sprites; may be repeated  [128 and 256]")
+    ] = None,
+    large: Annotated[int, typer.Option(min=0, help="Draw so many of each vector style at 1024 px too.")] = 0,
+    packages: Annotated[Path | None, typer.Option(help="Folder with the npm packages, for --large.")] = None,
+) -> None:
+    """Pack the drawn sprites into one checksummed archive a size, to carry to where training runs."""
+    from training.data.archive import SIZES_PX, pack
+    from training.data.large import pack_large
+
+    if large and packages is None:
+        raise SettingsWrong("--large draws from the npm packages; name their folder with --packages")
+    with plain_faults(), progress_bar() as show:
+        packed = pack(data, out, sizes_px=size_px or SIZES_PX, progress=show)
+        if large and packages is not None:
+            pack_large(packages, out, each=large, progress=show)
+    typer.echo(f"{packed.sprites} sprites, {packed.duplicates} left out that another style has too; written to {out}")
+
+
 def train(
     data: DataDir,
     out: OutDir,
-    config: Annotated[str, typer.Option(help="A name in training/configs, or a file.")] = "bootstrap",
+    config: Annotated[str, typer.Option(help="A name in training/configs, or a file.")] = "bundled",
     minutes: Annotated[
         list[str] | None, typer.Option(help="Time budget of a stage, such as decoder=60; may be repeated.")
     ] = None,
-    stage: Annotated[list[TrainingStage] | None, typer.Option(help="Only this stage; may be repeated  [default: all]")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Only this stage; may be repeated  [default: all]")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Model folder to start from where shapes fit  [default: chance weights]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a cascade: CLIP, prior, decoder, upsampler, packed weights. Resumes where it was stopped."""
+    """Train a cascade, part by part, and pack it. Resumes where it was stopped; under torchrun, processes share each batch."""
     import torch
 
     from training.config import read_recipe
-    from training.run import train as run
+    from training.distributed import joined
+    from training.run import Run, stages_of
 
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    with plain_faults(), progress_bar() as show:
+    with plain_faults(), joined(where) as (ranks, own_device), progress_bar() as show:
         recipe = read_recipe(config).with_minutes(read_minutes(minutes or ()))
-        stages = tuple(stage or TrainingStage)
+        stages = stages_of(recipe)
+        if unknown := [name for name in stage or () if name not in stages]:
+            raise SettingsWrong(f"--stage {unknown[0]}: the recipe has {', '.join(stages)}")
+        if ranks.is_first:
+            checked_pictures(data, out, show)
+        ranks.wait()
+
+        def report(name: str, at: Progress, done: float, loss: float) -> None:
+            show(f"{name} {at.step} loss {loss:.4f}", done, 1)
+
+        run = Run(recipe, checked_pictures(data, out, show), out, report, device=own_device, ranks=ranks, init_from=init_from)
+        for name in stage or stages:
+            getattr(run, name)()
+
+
+@eval_app.command("quality")
+def eval_quality(
+    out: OutDir,
+    model: ModelDir = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Sprites, for the parts that compare with true pictures.")] = None,
+    only: Annotated[str | None, typer.Option(help="Parts between commas, such as objects,colours  [default: all]")] = None,
+    share: Annotated[float, typer.Option(min=0.001, max=1.0, help="Measure this share of each list.")] = 1.0,
+    processes: Annotated[int, typer.Option(min=1, help="How many draw at once, each on one thread of the CPU.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    turbo: Annotated[bool, typer.Option("--turbo", help="Draw with the distilled decoder.")] = False,
+) -> None:
+    """Draw what the prompt lists ask for and let the judges look. Pictures are kept in OUT/pictures: a stopped run goes on."""
+    from evals.draw import default_settings, turbo_settings
+    from evals.judges.judges import Judges
+    from evals.quality.exam import Exam
+    from evals.quality.pictures import Pictures
+    from evals.quality.run import PARTS, run
+
+    parts = only.split(",") if only else list(PARTS)
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(PARTS)}")
+    folder = model or bundled_model()
+    with plain_faults(), progress_bar() as show:
+        pictures = Pictures(folder, out / "pictures", device=device, processes=processes, show=show)
+        settings = turbo_settings(default_settings(folder)) if turbo else default_settings(folder)
+        exam = Exam(pictures, Judges.load(), settings, out, share=share, data=data)
+        reports = run(exam, parts)
+    for report in reports:
+        typer.echo(f"{report.part}\n\n{report.to_markdown()}")
+    typer.echo(f"figures and grids are in {out}")
+
+
+@eval_app.command("page")
+def eval_page(
+    figures: Annotated[Path, typer.Option(help="Folder that the other eval commands wrote to.")],
+    page: Annotated[Path, typer.Option(help="Page whose marked regions are filled.")] = Path("docs/model.md"),
+) -> None:
+    """Put measured figures and grids into the page about the model."""
+    from evals.page import write
+
+    with plain_faults():
+        empty = write(page, figures)
+    typer.echo(f"{page} is filled" + (f"; nothing was measured for: {', '.join(empty)}" if empty else ""))
+
+
+@eval_app.command("lists")
+def eval_lists(data: DataDir) -> None:
+    """Draw the prompt lists by lot anew, after sprites, words or what is held out have changed."""
+    from evals.quality.exam import colourable_rows
+    from evals.quality.lots import Lots
+    from training.data.sprite_bank import SpriteBank
+    from training.data.vocabulary import HeldOut
+
+    with plain_faults():
+        bank = SpriteBank.load(data, 32)
+        lengths = Lots(bank.infos, HeldOut.read(), colourable_rows(bank)).write()
+    typer.echo("\n".join(f"{name}: {length} prompts" for name, length in lengths.items()))
+
+
+@eval_app.command("judges")
+def eval_judges(
+    data: DataDir,
+    out: OutDir,
+    minutes: Annotated[
+        list[str] | None, typer.Option(help="Time budget of a judge, such as classifier=60; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train the judges of `unclip eval quality` from rendered scenes, and measure them. Resumes where it was stopped."""
+    from evals.judges.train import train as run
+
+    with plain_faults(), progress_bar() as show:
         run(
-            recipe,
             data,
             out,
             lambda name, at, done, loss: show(f"{name} {at.step} loss {loss:.4f}", done, 1),
-            stages=stages,
-            device=where,
+            minutes=read_minutes(minutes or ()),
+            device=device,
         )
+    typer.echo(f"weights and figures are in {out / 'judges'}")
 
 
-@eval_app.command("objects")
-def eval_objects(data: DataDir, out: OutDir, model: ModelDir = None) -> None:
-    """Draw 100 object names and look each picture up among all sprites of the style."""
-    from evals.objects import run
+@eval_app.command("priors")
+def eval_priors(
+    data: DataDir,
+    out: OutDir,
+    model: ModelDir = None,
+    captions: Annotated[int, typer.Option(min=2, help="Fresh scenes whose captions are asked for.")] = 300,
+) -> None:
+    """Compare the diffusion prior with the autoregressive one: nearness to true embeddings, speed, size."""
+    from evals.priors import run
 
     with plain_faults(), progress_bar() as show:
-        measured = run(model or bundled_model(), data, out, progress=show)
-    typer.echo(measured.to_markdown().split("\n\n")[1])
-    typer.echo(f"grid and table are in {out}")
+        measured = run(model or bundled_model(), data, out, captions=captions, progress=show)
+    typer.echo(measured.to_markdown())
 
 
 @eval_app.command("speed")
@@ -99,8 +208,22 @@ def eval_speed(
     from evals.speed import run
 
     with plain_faults(), progress_bar() as show:
-        measured = run(model or bundled_model(), out, runs=runs, progress=lambda drawn, total: show("pictures", drawn, total))
+        measured = run(model or bundled_model(), out, runs=runs, progress=show)
     typer.echo(measured.to_markdown())
+
+
+def checked_pictures(data: Path, out: Path, show: Callable[[str, float, float], None]) -> Path:
+    """Return the folder to train from: where `data` is somebody's own pictures, those that passed the safety filters, once."""
+    from safety.picture_filter import PictureFilter
+    from safety.prompt_filter import PromptFilter
+    from training.data.own import OWN, Filters, is_own, prepare
+
+    if not is_own(data):
+        return data
+    if not (out / "own" / OWN).is_file():
+        filters = Filters(PromptFilter.load(), PictureFilter.load())
+        typer.echo(prepare(data, out / "own", filters, progress=lambda seen: show(f"checking picture {seen}", 0, 1)))
+    return out / "own"
 
 
 def bundled_model() -> Path:
@@ -128,11 +251,12 @@ def read_minutes(budgets: Sequence[str]) -> dict[str, float]:
 def plain_faults() -> Iterator[None]:
     """Turn what models and data refuse into one message: those packages know nothing of the command line."""
     from models.errors import ModelError
+    from safety.picture_filter import PictureFilterMissing
     from training.data.errors import DataError
 
     try:
         yield
-    except (DataError, ModelError) as error:
+    except (DataError, ModelError, PictureFilterMissing) as error:
         raise CommandError(str(error)) from error
 
 

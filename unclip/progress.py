@@ -15,10 +15,10 @@ from unclip.client import Job
 class JobProgress:
     """A bar for each stage that lies ahead. On something that is not a terminal they are printed once, at the end.
 
-    stages: steps of each stage, in order of travel.
+    stages: steps of each stage, in order of travel; None where only the job knows.
     """
 
-    def __init__(self, console: Console, stages: Mapping[str, int]) -> None:
+    def __init__(self, console: Console, stages: Mapping[str, int | None]) -> None:
         columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
         self._bars = {stage: self._add(stage, steps) for stage, steps in stages.items()}
@@ -44,7 +44,7 @@ class JobProgress:
         elif at or job.status == "succeeded":
             self._fill_until(None)
 
-    def _add(self, stage: str, steps: int) -> TaskID:
+    def _add(self, stage: str, steps: int | None) -> TaskID:
         return self._progress.add_task(stage, total=steps, start=False)
 
     def _show_place(self, job: Job) -> None:

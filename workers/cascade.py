@@ -13,7 +13,7 @@ from workers.engine import Picture, Stage
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
-    from models.row import Row
+    from models.row import DrawRequest, Row
 
 
 class CascadeStages:
@@ -27,25 +27,35 @@ class CascadeStages:
         """The stages by name, in order of travel."""
         return self.cascade.stages
 
+    def steps(self, spec: GenerateSpec) -> Mapping[str, int]:
+        """Return the stages that a spec's pictures travel, in order, and their steps."""
+        return self.cascade.steps(request_of(spec, 0))
+
     def admit(self, spec: GenerateSpec, index: int) -> Row:
         """Return picture `index` of a spec as a row at the first stage. Raises models.errors.ModelError."""
-        from models.row import DrawRequest
-
-        return self.cascade.admit(
-            DrawRequest(
-                prompt=spec.prompt,
-                seed=spec.picture_seed(index),
-                steps=spec.steps,
-                guidance_scale=spec.guidance_scale,
-                prior_steps=spec.prior_steps,
-                prior_guidance_scale=spec.prior_guidance_scale,
-                upsample_steps=spec.upsample_steps,
-            )
-        )
+        return self.cascade.admit(request_of(spec, index))
 
     def picture(self, row: Row) -> Picture:
         """Return a done row's picture."""
         return self.cascade.picture(row)
+
+
+def request_of(spec: GenerateSpec, index: int) -> DrawRequest:
+    """Return picture `index` of a spec in the cascade's own words."""
+    from models.row import DrawRequest
+
+    return DrawRequest(
+        prompt=spec.prompt,
+        seed=spec.picture_seed(index),
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        decoder=spec.decoder,
+        prior=spec.prior,
+        prior_steps=spec.prior_steps,
+        prior_guidance_scale=spec.prior_guidance_scale,
+        upsample_steps=spec.upsample_steps,
+        size_px=spec.size_px,
+    )
 
 
 def load_cascade(settings: Settings) -> CascadeStages:

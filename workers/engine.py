@@ -71,6 +71,10 @@ class Stages(Protocol[AnyRow]):
         """The stages by name, in order of travel."""
         ...
 
+    def steps(self, spec: GenerateSpec, /) -> Mapping[str, int]:
+        """The stages that a spec's rows travel, in order, and how many steps they take in each."""
+        ...
+
     def admit(self, spec: GenerateSpec, index: int) -> AnyRow:
         """Return picture `index` of a job as a row at step 0 of the first stage."""
         ...
@@ -188,7 +192,8 @@ class Engine(Generic[AnyRow]):
         ticket = self.tickets.get(job_id)
         if ticket is None:
             return None
-        weights = {name: stage.cost * stage_steps(ticket.order.spec, name) for name, stage in self.cascade.stages.items()}
+        steps = self.cascade.steps(ticket.order.spec)
+        weights = {name: self.cascade.stages[name].cost * count for name, count in steps.items()}
         shares = [row_share(seat.row, weights) if seat.picture is None else 1.0 for seat in ticket.seats]
         row = next((seat.row for seat in ticket.seats if seat.picture is None), ticket.seats[-1].row)
         return Progress(stage=row.stage, step=row.step, steps=row.steps, fraction=min(1.0, sum(shares) / len(shares)))
@@ -266,13 +271,6 @@ class Engine(Generic[AnyRow]):
 def fault_of(row: Row) -> JobFault:
     """Return the fault of a row that its stage found bad."""
     return JobFault(code="numerical_failure", message=f"the picture could not be drawn: {row.failure}")
-
-
-def stage_steps(spec: GenerateSpec, stage: str) -> int:
-    """Return how many steps a spec asks of a stage."""
-    if stage == "prior":
-        return spec.prior_steps
-    return spec.steps if stage == "decoder" else spec.upsample_steps
 
 
 def row_share(row: Row, weights: Mapping[str, float]) -> float:

@@ -78,10 +78,18 @@ class TextTower:
             kept = encoding.ids if len(encoding.ids) <= length else [*encoding.ids[: length - 1], encoding.ids[-1]]
             ids[row, : len(kept)] = torch.tensor(kept)
             mask[row, : len(kept)] = True
-        projected, states = self.net(ids.to(device), mask.to(device))
-        embeds = nn.functional.normalize(projected, dim=-1) * math.sqrt(projected.shape[-1])
+        longest = max(1, int(mask.sum(1).max()))  # nobody computes with padding; its states are zeros
+        states = self.net.transformer(ids[:, :longest].to(device), mask[:, :longest].to(device))
+        states = nn.functional.pad(states, (0, 0, 0, length - longest))
+        embeds = self.project(sentence_mean(states, mask.to(device)))
         truncated = tuple(max(0, len(encoding.ids) - length) for encoding in encodings)
         return TextFeatures(embeds, states, mask.to(device), truncated)
+
+    @torch.inference_mode()
+    def project(self, means: Tensor) -> Tensor:
+        """z_t, (B, D) with norm sqrt(D), of the states' means over the tokens, (B, W)."""
+        projected: Tensor = self.net.proj(means)
+        return nn.functional.normalize(projected, dim=-1) * math.sqrt(projected.shape[-1])
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from models.errors import CheckpointError
 from models.nets.prior import PriorConfig
+from models.nets.prior_ar import PriorARConfig
 from models.nets.text_proj import TextProjConfig
 from models.nets.unet import UNetConfig
 
@@ -37,11 +39,12 @@ def unet_config(config: Mapping[str, Any], part: str) -> UNetConfig:
         class_embed_type=config.get("class_embed_type"),
         norm_num_groups=config.get("norm_num_groups", 32),
         patch_size=config.get("patch_size", 1),
+        residual=config.get("residual", False),
     )
 
 
 def unet_json(config: UNetConfig) -> dict[str, Any]:
-    """The diffusers config of a UNet; `patch_size` is ours (pixel-unshuffle, absent from diffusers)."""
+    """The diffusers config of a UNet; `patch_size` (pixel-unshuffle) and `residual` are ours, absent from diffusers."""
     is_conditional = config.mid_attention or any(config.attention)
     shared = {
         "_class_name": "UNet2DConditionModel" if is_conditional else "UNet2DModel",
@@ -55,6 +58,7 @@ def unet_json(config: UNetConfig) -> dict[str, Any]:
         "norm_num_groups": config.norm_num_groups,
         "resnet_time_scale_shift": "scale_shift",
         "patch_size": config.patch_size,
+        "residual": config.residual,
     }
     if not is_conditional:
         return shared | {"add_attention": False}
@@ -81,13 +85,13 @@ def prior_config(config: Mapping[str, Any]) -> PriorConfig:
     for key, value in supported.items():
         if key in config:
             _require("prior", key, config[key], value)
-    fields = ("embedding_dim", "num_attention_heads", "attention_head_dim", "num_layers", "num_embeddings")
-    return PriorConfig(**{key: config[key] for key in fields}, additional_embeddings=config.get("additional_embeddings", 4))
+    names = ("embedding_dim", "num_attention_heads", "attention_head_dim", "num_layers", "num_embeddings")
+    return PriorConfig(**{key: config[key] for key in names}, additional_embeddings=config.get("additional_embeddings", 4))
 
 
 def prior_json(config: PriorConfig) -> dict[str, Any]:
     """The diffusers config of a prior."""
-    fields = (
+    names = (
         "embedding_dim",
         "num_attention_heads",
         "attention_head_dim",
@@ -95,19 +99,29 @@ def prior_json(config: PriorConfig) -> dict[str, Any]:
         "num_embeddings",
         "additional_embeddings",
     )
-    return {"_class_name": "PriorTransformer", **{key: getattr(config, key) for key in fields}}
+    return {"_class_name": "PriorTransformer", **{key: getattr(config, key) for key in names}}
+
+
+def prior_ar_config(config: Mapping[str, Any]) -> PriorARConfig:
+    """Read a `PriorAR` config, which is ours: diffusers has no such net. Its `temperature` and `top_p` are of the stage."""
+    return PriorARConfig(**{field.name: config[field.name] for field in fields(PriorARConfig)})
+
+
+def prior_ar_json(config: PriorARConfig) -> dict[str, Any]:
+    """The config of an autoregressive prior."""
+    return {"_class_name": "PriorAR", **asdict(config)}
 
 
 def text_proj_config(config: Mapping[str, Any]) -> TextProjConfig:
     """Read a `UnCLIPTextProjModel` config."""
-    fields = ("clip_embeddings_dim", "time_embed_dim", "cross_attention_dim", "clip_extra_context_tokens")
-    return TextProjConfig(**{key: config[key] for key in fields})
+    names = ("clip_embeddings_dim", "time_embed_dim", "cross_attention_dim", "clip_extra_context_tokens")
+    return TextProjConfig(**{key: config[key] for key in names})
 
 
 def text_proj_json(config: TextProjConfig) -> dict[str, Any]:
     """The diffusers config of a text projection."""
-    fields = ("clip_embeddings_dim", "time_embed_dim", "cross_attention_dim", "clip_extra_context_tokens")
-    return {"_class_name": "UnCLIPTextProjModel", **{key: getattr(config, key) for key in fields}}
+    names = ("clip_embeddings_dim", "time_embed_dim", "cross_attention_dim", "clip_extra_context_tokens")
+    return {"_class_name": "UnCLIPTextProjModel", **{key: getattr(config, key) for key in names}}
 
 
 def _require(part: str, key: str, found: object, wanted: object) -> None:

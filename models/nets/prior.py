@@ -94,6 +94,22 @@ class PriorTransformer(nn.Module):
         return z * self.clip_std + self.clip_mean
 
 
+@dataclass(frozen=True)
+class Past:
+    """What one attention layer has met in earlier calls, for a net that reads on where it stopped.
+
+    kept: (B, 2, heads, S, dim / heads), keys and values by position. at: (B, N) int64, the positions of this call's.
+    """
+
+    kept: Tensor
+    at: Tensor
+
+    def extended(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep this call's keys and values too, each (B, heads, N, dim / heads). Returns all S of both."""
+        places = self.at[:, None, :, None].expand_as(keys)
+        return self.kept[:, 0].scatter_(2, places, keys), self.kept[:, 1].scatter_(2, places, values)
+
+
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and a GELU feed-forward, four times as wide."""
 
@@ -104,9 +120,9 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.ff = FeedForward(dim)
 
-    def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
-        """hidden: (B, S, dim). visible: (B, 1, S, S) bool."""
-        hidden = hidden + self.attn1(self.norm1(hidden), visible)
+    def forward(self, hidden: Tensor, visible: Tensor, past: Past | None = None) -> Tensor:
+        """hidden: (B, N, dim). visible: (B, 1, N, S) bool, S being N unless there is a past."""
+        hidden = hidden + self.attn1(self.norm1(hidden), visible, past)
         out: Tensor = hidden + self.ff(self.norm3(hidden))
         return out
 
@@ -120,12 +136,14 @@ class SelfAttention(nn.Module):
         self.to_q, self.to_k, self.to_v = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
 
-    def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
-        """hidden: (B, S, dim). visible: (B, 1, S, S) bool."""
+    def forward(self, hidden: Tensor, visible: Tensor, past: Past | None = None) -> Tensor:
+        """hidden: (B, N, dim). visible: (B, 1, N, S) bool, S being N unless there is a past."""
         q, k, v = (
             project(hidden).reshape(*hidden.shape[:2], self.heads, -1).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
-        )  # each (B, heads, S, dim / heads)
+        )  # each (B, heads, N, dim / heads)
+        if past is not None:
+            k, v = past.extended(k, v)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         merged: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
         return merged

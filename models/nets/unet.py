@@ -18,6 +18,7 @@ class UNetConfig:
     in_channels and out_channels count picture channels, before pixel-unshuffle. attention: per level, from high to low
     resolution. class_embed_type: "identity" adds a ready vector to the timestep embedding (the decoder's z_i), "timestep"
     embeds a number (an upsampler's augmentation level), None neither. patch_size: pixel-unshuffle factor, 1 for ADM proper.
+    residual: input channels 3 to 5, an upsampler's enlarged picture, are added to the output; the net learns what they lack.
     """
 
     in_channels: int
@@ -31,6 +32,7 @@ class UNetConfig:
     class_embed_type: str | None
     norm_num_groups: int = 32
     patch_size: int = 1
+    residual: bool = False
 
     @property
     def time_embed_dim(self) -> int:
@@ -82,7 +84,8 @@ class UNet(nn.Module):
         for up in self.up_blocks:
             hidden = up(hidden, time, context, context_mask, skips)
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
-        return nn.functional.pixel_shuffle(hidden, self.config.patch_size)
+        out: Tensor = nn.functional.pixel_shuffle(hidden, self.config.patch_size)
+        return out + x[:, 3:6] if self.config.residual else out
 
     def _time(self, timesteps: Tensor, in_time: Tensor | None, dtype: torch.dtype) -> Tensor:
         width = self.config.block_out_channels[0]

@@ -1,17 +1,18 @@
-"""What all diffusion stages share: one step over a bucket of rows, each with its own plan, guidance and seed."""
+"""What all diffusion stages share: one denoising step over a bucket of rows, each with its own plan, guidance and seed."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.noise import noise
-from models.row import DONE, Row
+from models.row import Row
 from models.samplers import Coefficients, Plan, Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
+from models.stages.stage import Stage, present
 
 
 class Sampling:
@@ -26,6 +27,8 @@ class Sampling:
         self.sampler: str = config.get("sampler", "ddpm")
         self.limit = 1.0 if config["clip_sample"] else float("inf")
         self.augmentation_level: int = config.get("augmentation_level", 0)
+        self.steps: int | None = config.get("steps")
+        """How many steps the net was trained for, whatever a request says; None: the request says it."""
         # Asked once here, an unknown name is refused when the model loads and not by every job.
         self.plan(1)
         predict_x_0(torch.zeros(1), torch.zeros(1), torch.ones(1), self.prediction_type)
@@ -35,44 +38,39 @@ class Sampling:
         return make_plan(self.schedule, self.sampler, steps)
 
 
-class DiffusionStage(ABC):
-    """One stage. `run` is one network call per bucket; a row that takes its last step is moved on to the next stage.
+class DiffusionStage(Stage):
+    """A stage whose rows go from noise to what they want by their own plans."""
 
-    bucket: how many rows share a network call. Kernels differ in their last bits by batch size, so a row's pixels stay the
-    same in any company only while the bucket is fixed: 1 on the CPU, where sharing gains nothing anyway.
-    """
+    noise_name: str | None = None
+    """Under which x_T is drawn from a row's seed, where that is not the stage's own name."""
 
-    name: str
-    cost: float
-
-    def __init__(self, sampling: Sampling, device: str, bucket: int, leave_to: Callable[[Row], None] | None) -> None:
-        self.sampling, self.device, self.bucket, self.leave_to = sampling, device, bucket, leave_to
-
-    @abstractmethod
-    def enter(self, row: Row) -> None:
-        """Set the row up for its first step here."""
+    def __init__(self, sampling: Sampling, device: str, bucket: int) -> None:
+        super().__init__(device, bucket)
+        self.sampling = sampling
 
     @abstractmethod
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
         """The guided output of the net for all lanes. x_t: (lanes, …), `at` of the same lanes."""
 
-    @abstractmethod
-    def leave(self, row: Row) -> None:
-        """Keep what the row drew here."""
-
-    @torch.inference_mode()
-    def run(self, rows: Sequence[Row]) -> None:
-        """Advance each row, all of which stand in this stage, by one step. A row whose numbers break gets `failure` set."""
-        for start in range(0, len(rows), self.bucket):
-            self._step(rows[start : start + self.bucket])
-
-    def begin(self, row: Row, steps: int, shape: tuple[int, ...], streams: Sequence[str]) -> None:
+    def begin(self, row: Row, shape: tuple[int, ...], streams: Sequence[str]) -> None:
         """Stand the row at step 0 with x_T from its seed, one lane per noise stream."""
-        row.stage, row.step, row.plan = self.name, 0, self.sampling.plan(steps)
+        row.stage, row.step, row.steps = self.name, 0, self.steps(row.request)
+        row.plan = self.sampling.plan(row.steps)
         row.x_t = torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device)
         row.x_0 = torch.zeros_like(row.x_t)
 
-    def _step(self, rows: Sequence[Row]) -> None:
+    def begin_picture(self, row: Row, size_px: int) -> None:
+        """`begin` for a picture of that size, with what the request's inpainting says of it."""
+        row.known = row.request.inpainting.at(size_px, self.device) if row.request.inpainting else None
+        self.begin(row, (3, size_px, size_px), [self.noise_name or self.name])
+
+    def drawn(self, row: Row) -> Tensor:
+        """The picture of a row that took its last step, (1, 3, S, S) in [-1, 1]; what was known of it is as it was."""
+        picture = present(row.x_t).clamp(-1, 1)
+        return row.known.blend(picture) if row.known else picture
+
+    def advance(self, rows: Sequence[Row]) -> None:
+        """One call of the net over all lanes, then each lane's own step."""
         lanes = [len(present(row.x_t)) for row in rows]
         plans = [plan_of(row) for row, count in zip(rows, lanes, strict=True) for _ in range(count)]
         at = gather(plans, [row.step for row, count in zip(rows, lanes, strict=True) for _ in range(count)], self.device)
@@ -81,12 +79,14 @@ class DiffusionStage(ABC):
         output = self.predict(rows, x_t, at)
         x_0 = predict_x_0(output, x_t, at.alpha_t, self.sampling.prediction_type)
         x_0 = clamp_x_0(x_0, torch.full((len(plans),), self.sampling.limit, device=self.device))
+        own = zip(rows, torch.split(x_0, lanes), strict=True)
+        x_0 = torch.cat([row.known.hold(lane) if row.known else lane for row, lane in own])
         x_s = step(plans, at, x_t, x_0, x_0_last, self._noises(rows, lanes, x_t))
         lane = 0
         for row, count in zip(rows, lanes, strict=True):
             row.x_t, row.x_0 = x_s[lane : lane + count], x_0[lane : lane + count]
             lane += count
-            self._settle(row)
+            self.settle(row, row.x_t)
 
     def _noises(self, rows: Sequence[Row], lanes: Sequence[int], like: Tensor) -> Tensor:
         parts = []
@@ -98,26 +98,6 @@ class DiffusionStage(ABC):
             else:
                 parts += [torch.zeros(shape)] * count
         return torch.stack(parts).to(self.device)
-
-    def _settle(self, row: Row) -> None:
-        if not bool(present(row.x_t).isfinite().all()):
-            row.failure = f"{self.name} gave numbers that are not finite at step {row.step + 1} of {row.steps}"
-            return
-        row.step += 1
-        if row.step < row.steps:
-            return
-        self.leave(row)
-        if self.leave_to is None:
-            row.stage, row.step, row.plan, row.x_t, row.x_0, row.given = DONE, 0, None, None, None, ()
-        else:
-            self.leave_to(row)
-
-
-def present(tensor: Tensor | None) -> Tensor:
-    """A row's tensor that its stage has set; its absence is a fault of ours."""
-    if tensor is None:
-        raise AssertionError("the row stands in a stage that it has not entered")
-    return tensor
 
 
 def plan_of(row: Row) -> Plan:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from models.clip.text import TextFeatures
 from models.nets.prior import PriorTransformer
-from models.row import Row
+from models.row import DrawRequest, Row
 from models.samplers import Coefficients, guide
-from models.stages.diffusion import DiffusionStage, Sampling, present
+from models.stages.diffusion import DiffusionStage, Sampling
+from models.stages.stage import present
 
 CANDIDATES = 2
 
@@ -30,16 +31,19 @@ class PriorStage(DiffusionStage):
         *,
         device: str,
         bucket: int,
-        leave_to: Callable[[Row], None],
     ) -> None:
         """empty: features of the empty caption, which stand for a dropped one."""
-        super().__init__(sampling, device, bucket, leave_to)
+        super().__init__(sampling, device, bucket)
         self.net, self.empty = net, empty
+
+    def steps(self, request: DrawRequest) -> int:
+        """As many as the request says."""
+        return request.prior_steps
 
     def enter(self, row: Row) -> None:
         """Stand the row before its first step."""
         streams = [f"{self.name}/{candidate}" for candidate in range(CANDIDATES)]
-        self.begin(row, row.request.prior_steps, (self.net.config.embedding_dim,), streams)
+        self.begin(row, (self.net.config.embedding_dim,), streams)
 
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
         """x_0 of every candidate, (2 B, D); candidates of rows without guidance meet the net once."""

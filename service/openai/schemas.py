@@ -103,6 +103,8 @@ class ModelCard(BaseModel):
     owned_by: str = "unclip"
     native_sizes: list[int] = Field(description="Sides in pixels that the model draws without resampling.")
     stages: list[str] = Field(description="The cascade, in order of travel.")
+    priors: list[str] = Field(description="The priors that a request may ask for.")
+    decoders: list[str] = Field(description="The decoders that a request may ask for.")
     max_prompt_tokens: int = Field(description="The text window; tokens beyond it are not drawn, and reported.")
     defaults: dict[str, int | float] = Field(description="What a request that leaves these fields out gets.")
 
@@ -114,6 +116,8 @@ class ModelCard(BaseModel):
             created=model.created,
             native_sizes=list(model.native_sizes),
             stages=list(model.stages),
+            priors=list(model.priors),
+            decoders=list(model.decoders),
             max_prompt_tokens=model.max_prompt_tokens,
             defaults=model.defaults.model_dump(),
         )

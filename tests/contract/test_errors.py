@@ -17,6 +17,7 @@ SAMPLES = [
     InvalidSize("13x13", ["256x256"]),
     errors.UnknownModel("dall-e-9", ["unclip-bootstrap"]),
     errors.InvalidPrompt("the prompt holds control characters"),
+    errors.PartMissing("prior", "autoregressive", "the autoregressive prior", ["diffusion"]),
     errors.PromptEmpty(),
     errors.PromptTooLong(2000, 1000),
     ContentBlocked(["sexual"]),

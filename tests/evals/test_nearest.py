@@ -1,18 +1,17 @@
-"""The ranking that decides what a drawn picture looks like."""
+"""The comparison of pixels that finds the nearest sprite."""
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, pad
 
-from evals.nearest import Gallery, centred
-from training.data.labels import SpriteInfo
-from training.data.sprites import SpriteSet
+from evals.nearest import framed, nearest, on_white
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def shape(kind: str, colour: tuple[int, int, int]) -> Tensor:
-    """(4, 64, 64) RGBA: a square or a ring of 32 px in the middle."""
+    """(4, 64, 64) premultiplied: a square or a ring of 32 px in the middle."""
     y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(64) - 31.5, indexing="ij")
     far = (x**2 + y**2).sqrt()
     inside = (x.abs() < 16) & (y.abs() < 16) if kind == "square" else (far < 16) & (far > 9)
@@ -20,64 +19,39 @@ def shape(kind: str, colour: tuple[int, int, int]) -> Tensor:
 
 
 @pytest.fixture
-def sprites() -> SpriteSet:
-    drawings = {
-        "red-square": shape("square", RED),
-        "blue-square": shape("square", BLUE),
-        "red-ring": shape("ring", RED),
-        "blue-ring": shape("ring", BLUE),
-    }
-    infos = [SpriteInfo(name, name, name, (), None, None, None, None, "tiny") for name in drawings]
-    return SpriteSet(infos, torch.stack(list(drawings.values())))
-
-
-def nearest(sprites: SpriteSet, picture: Tensor, wanted: str) -> list[str]:
-    return [near.name for near in Gallery(sprites).rank(picture, [wanted])[0].nearest]
+def sprites() -> Tensor:
+    return torch.stack([shape("square", RED), shape("square", BLUE), shape("ring", RED), shape("ring", BLUE)])
 
 
 def test_every_sprite_is_nearest_to_itself(sprites):
-    rankings = Gallery(sprites).rank(sprites.composited(range(4), 64), list(sprites.names))
-    assert [ranking.rank for ranking in rankings] == [1, 1, 1, 1]
-    assert rankings[0].nearest[0].correlation == pytest.approx(1, abs=1e-4)
+    found = nearest(on_white(sprites), sprites)
+    assert found.rows.tolist() == [0, 1, 2, 3]
+    assert found.correlations.tolist() == pytest.approx([1] * 4, abs=1e-4)
 
 
 def test_a_shifted_picture_is_as_near_as_the_one_in_the_middle(sprites):
-    shifted = torch.roll(sprites.composited([2], 64), (11, -9), dims=(2, 3))
-    ranking = Gallery(sprites).rank(shifted, ["red-ring"])[0]
-    assert (ranking.rank, ranking.nearest[0].correlation) == (1, pytest.approx(1, abs=1e-4))
+    found = nearest(torch.roll(on_white(sprites[2:3]), (11, -9), dims=(2, 3)), sprites)
+    assert (found.rows.tolist(), found.correlations.item()) == ([2], pytest.approx(1, abs=1e-3))
 
 
-def test_colour_counts(sprites):
-    assert nearest(sprites, sprites.composited([1], 64), "blue-square")[0] == "blue-square"
-    assert nearest(sprites, sprites.composited([0], 64), "blue-square")[0] == "red-square"
+def test_a_picture_drawn_at_half_the_size_is_still_near(sprites):
+    small = pad(interpolate(on_white(sprites[2:3]), scale_factor=0.5, mode="area"), (16, 16, 16, 16), value=1)
+    found = nearest(small, sprites)
+    assert (found.rows.tolist(), found.correlations.item() > 0.9) == ([2], True)
 
 
-def test_a_wrong_picture_is_a_miss(sprites):
-    ranking = Gallery(sprites).rank(sprites.composited([3], 64), ["red-square"])[0]
-    assert ranking.rank > 1
-    assert not ranking.hit(1)
-    assert ranking.hit(4)
+def test_shape_and_colour_count(sprites):
+    found = nearest(on_white(sprites[1:2]), sprites[[0, 2, 3]])
+    assert found.correlations.item() < 0.9
 
 
 def test_a_blank_picture_is_near_to_nothing(sprites):
-    ranking = Gallery(sprites).rank(torch.ones(1, 3, 64, 64), ["red-square"])[0]
-    assert {near.correlation for near in ranking.nearest} == {0.0}
+    assert nearest(torch.ones(1, 3, 64, 64), sprites).correlations.tolist() == [0.0]
 
 
-def test_a_name_that_no_sprite_bears_is_refused_rather_than_missed(sprites):
-    with pytest.raises(ValueError, match="green-ring"):
-        Gallery(sprites).rank(sprites.composited([0], 64), ["green-ring"])
-
-
-def test_skin_tones_of_one_person_are_one_name(sprites):
-    toned = [SpriteInfo(f"elf-{i}", "elf" if i < 2 else f"tree-{i}", "", (), None, None, None, None, "tiny") for i in range(4)]
-    ranking = Gallery(SpriteSet(toned, sprites.pixels)).rank(sprites.composited([1], 64), ["elf"])[0]
-    assert ranking.rank == 1
-
-
-def test_centring_moves_by_whole_pixels_and_lets_white_in():
+def test_framing_brings_the_ink_to_the_middle_and_lets_white_in():
     ink = torch.zeros(1, 3, 64, 64)
-    ink[:, :, 0:2, 0:2] = 0.7
-    moved = centred(ink)
-    assert moved.sum().item() == pytest.approx(ink.sum().item())
-    assert moved[0, 0, 31:33, 31:33].tolist() == [[pytest.approx(0.7)] * 2] * 2
+    ink[:, :, 0:20, 0:20] = 0.7
+    moved = framed(ink)[0, 0]
+    assert moved[30:34, 30:34].min() == pytest.approx(0.7)
+    assert moved[0].max() == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.noise import noise
+from models.noise import noise, uniform
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,11 @@ def test_it_is_float32_of_the_shape_asked_for():
     assert (drawn.dtype, tuple(drawn.shape)) == (torch.float32, (1, 3, 5))
     assert noise(0, "prior", 0, ()).shape == ()
     assert noise(0, "prior", 0, (0, 3)).shape == (0, 3)
+
+
+def test_chances_have_an_address_too_and_are_even():
+    chances = uniform(7, "prior_ar", 0, 100_000)
+    assert torch.equal(chances[:10], uniform(7, "prior_ar", 0, 10))
+    assert not torch.equal(chances[:10], uniform(8, "prior_ar", 0, 10))
+    assert 0 <= float(chances.min()) < float(chances.max()) < 1
+    assert (chances.histc(10, 0, 1) / 10_000).tolist() == pytest.approx([1.0] * 10, abs=0.05)

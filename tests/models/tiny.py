@@ -10,8 +10,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from models.checkpoint import save_part, write_manifest
 from models.clip.text import TextNet
-from models.nets.configs import prior_json, text_proj_json, unet_json
+from models.nets.configs import prior_ar_json, prior_json, text_proj_json, unet_json
 from models.nets.prior import PriorConfig, PriorTransformer
+from models.nets.prior_ar import PriorAR, PriorARConfig
 from models.nets.text_proj import TextProjConfig, TextProjection
 from models.nets.unet import UNet, UNetConfig
 
@@ -40,6 +41,50 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
         "stages": ["prior", "decoder", "upsample_256"], "max_prompt_tokens": CONTEXT_LENGTH, "defaults": DEFAULTS,
     }  # fmt: skip
     _write_json(folder / "model_index.json", {"_class_name": "UnCLIPPipeline", "unclip": about})
+    write_manifest(folder)
+    return folder
+
+
+def add_second_upsampler(folder: Path, steps: int) -> Path:
+    """Give a model folder the 256 → 1024 stage, with a net for `steps` steps. Returns the folder."""
+    torch.manual_seed(1)
+    net = UNet(
+        UNetConfig(
+            in_channels=10, out_channels=3, block_out_channels=(8, 8), layers_per_block=1, attention=(False, False),
+            mid_attention=False, attention_head_dim=0, cross_attention_dim=0, class_embed_type=None,
+            norm_num_groups=4, patch_size=16, residual=True,
+        )
+    )  # fmt: skip
+    save_part(folder / "super_res_second", unet_json(net.config), net.state_dict())
+    scheduler = {
+        "_class_name": "UnCLIPScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": True, "steps": steps,
+    }  # fmt: skip
+    _write_json(folder / "super_res_second_scheduler" / "scheduler_config.json", scheduler)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unclip"] |= {"native_sizes": [64, 256, 1024], "stages": [*index["unclip"]["stages"], "upsample_1024"]}
+    _write_json(folder / "model_index.json", index)
+    write_manifest(folder)
+    return folder
+
+
+def tiny_prior_ar(*, seed: int = 0, length: int = CONTEXT_LENGTH) -> PriorAR:
+    """An autoregressive prior of six codes, with chance weights that make its logits differ."""
+    torch.manual_seed(seed)
+    net = PriorAR(PriorARConfig(DIM, 2, 8, 2, length, components=6, buckets=8, dot_buckets=4))
+    for parameter in net.parameters():
+        if parameter.requires_grad and parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.7)
+    return net.eval()
+
+
+def add_prior_ar(folder: Path, **drawing: float) -> Path:
+    """Give a model folder the autoregressive prior. drawing: temperature, top_p. Returns the folder."""
+    net = tiny_prior_ar()
+    save_part(folder / "prior_ar", prior_ar_json(net.config) | drawing, net.state_dict())
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unclip"]["priors"] = ["diffusion", "autoregressive"]
+    _write_json(folder / "model_index.json", index)
     write_manifest(folder)
     return folder
 

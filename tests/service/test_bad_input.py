@@ -53,6 +53,10 @@ BAD_FIELDS = [
     ({"steps": 251}, "invalid_value", "steps"),
     ({"steps": NAN}, "invalid_value", "steps"),
     ({"steps": INFINITY}, "invalid_value", "steps"),
+    ({"prior": "clairvoyance"}, "invalid_value", "prior"),
+    ({"prior": "autoregressive"}, "part_missing", "prior"),
+    ({"decoder": "warp"}, "invalid_value", "decoder"),
+    ({"decoder": "turbo"}, "part_missing", "decoder"),
     ({"prior_steps": 0}, "invalid_value", "prior_steps"),
     ({"upsample_steps": 251}, "invalid_value", "upsample_steps"),
     ({"guidance_scale": -0.1}, "invalid_value", "guidance_scale"),
@@ -197,6 +201,13 @@ def test_the_limit_on_the_prompt_is_told(client: TestClient, path: str) -> None:
 def test_a_refused_size_names_the_offered_ones(client: TestClient, path: str) -> None:
     message = post(client, path, {"size": "300x300"}).json()["error"]["message"]
     assert all(size in message for size in ("256x256", "512x512", "1024x1024"))
+
+
+@pytest.mark.parametrize("path", BOTH)
+def test_a_part_that_the_model_lacks_is_named_with_what_it_has(client: TestClient, path: str) -> None:
+    message = post(client, path, {"prior": "autoregressive"}).json()["error"]["message"]
+    assert "needs the autoregressive prior" in message
+    assert message.endswith("choose one of diffusion")
 
 
 def test_an_unknown_field_names_the_known_ones(client: TestClient) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pytest
 from starlette.testclient import TestClient
 
 from contract.queue import CANCEL_FIELD, JobQueue
@@ -45,6 +49,8 @@ def test_the_spec_has_every_default_resolved(client: TestClient, queue: JobQueue
         "size": "256x256",
         "output_format": "png",
         "seed": 7,
+        "prior": "diffusion",
+        "decoder": "base",
         "steps": 20,
         "guidance_scale": 3.0,
         "prior_steps": 10,
@@ -67,6 +73,22 @@ def test_what_the_caller_sets_reaches_the_spec(client: TestClient, queue: JobQue
         "user": "user-1",
     }
     assert asked.items() <= queue.fetch(submit(client, model="dall-e-2", **asked)).spec.model_dump().items()
+
+
+@pytest.mark.parametrize(("field", "offered"), [("prior", ["diffusion", "autoregressive"]), ("decoder", ["base", "turbo"])])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/images/generations"])
+def test_a_model_that_has_both_of_a_part_takes_either(
+    settings: Settings, queue: JobQueue, path: str, field: str, offered: list[str]
+) -> None:
+    index = json.loads((settings.model_folder / "model_index.json").read_text())
+    index["unclip"][f"{field}s"] = offered
+    (settings.model_folder / "model_index.json").write_text(json.dumps(index))
+    body = {"prompt": "a red apple", field: offered[1]} | ({"operation": "generate"} if path == "/v1/jobs" else {})
+    with TestClient(create_app(settings.model_copy(update={"sync_wait_seconds": 0.1}))) as client:
+        assert client.get("/v1/models").json()["data"][0][f"{field}s"] == offered
+        told = client.post(path, json=body).json()
+    job_id = told.get("id") or re.findall("[0-9a-f]{32}", told["error"]["message"])[0]  # nobody draws: the wait ends in a 504
+    assert getattr(queue.fetch(job_id).spec, field) == offered[1]
 
 
 def test_null_means_left_out(client: TestClient, queue: JobQueue) -> None:

@@ -195,4 +195,4 @@ def test_the_models_are_listed_as_openai_lists_them(client: TestClient) -> None:
         "unclip-bootstrap",
         1795363200,
     )
-    assert (model["native_sizes"], model["defaults"]["steps"]) == ([64, 256], 20)
+    assert (model["native_sizes"], model["defaults"]["steps"], model["priors"]) == ([64, 256], 20, ["diffusion"])

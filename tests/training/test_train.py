@@ -1,7 +1,8 @@
-"""The whole recipe on three tiny sprites: every stage learns, resumes, packs the same bytes, and the packed model draws."""
+"""The whole recipe on a few plain discs: every stage learns, resumes, packs the same bytes, and the packed model draws."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,98 +12,108 @@ from safetensors import safe_open
 from models.cascade import Cascade
 from models.row import DONE, DrawRequest
 from tests.models.tiny import write_tiny_model
+from tests.training.data.scenery import infos
+from tests.training.data.sprites import disc
 from training.config import CONFIGS, Recipe, read_recipe
+from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
-from training.data.labels import SpriteInfo
-from training.data.sprites import SpriteSet
-from training.run import Run
+from training.run import Run, stages_of
 
-COLOURS = {"red-apple": (200, 20, 20), "banana": (240, 220, 40), "pear": (120, 200, 60), "plum": (90, 30, 110)}
+TINY_NET = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
 SILENT = lambda name, progress, done, loss: None  # noqa: E731
 
 
-def sprites() -> SpriteSet:
-    """Plain discs, one colour each, 256 px."""
-    rows, columns = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
-    disc = ((rows - 128) ** 2 + (columns - 128) ** 2 < 100**2).byte()
-    pixels = torch.stack([torch.stack([disc * channel for channel in (*colour, 255)]) for colour in COLOURS.values()])
-    infos = [SpriteInfo(name, name, name.replace("-", " "), (), None, None, None, None, "flat") for name in COLOURS]
-    return SpriteSet(infos, pixels)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Archives as `unclip data pack` leaves them: discs, each of another shade."""
+    folder = tmp_path_factory.mktemp("data")
+    for size_px in (128, 256, 1024):
+        shown = infos() if size_px < 1024 else infos()[:2]
+        pictures = (disc((200, 20 * number, 40), size_px).numpy() for number in range(len(shown)))
+        path = folder / f"sprites-{size_px}.tar"
+        write_archive(path, size_px, shown, pictures)
+        add_to_contents(path, size_px, len(shown))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """The shipped recipe's shape with tiny nets, two objects and six steps a stage."""
-    objects = tmp_path_factory.mktemp("recipe") / "objects.txt"
-    objects.write_text("red-apple: a red apple\nbanana: a banana\n")
-    values = read_recipe("bootstrap").model_dump()
-    values |= {"objects": str(objects), "bf16": False, "embedding_dim": 16, "context_length": 12, "pictures_per_object": 3}
-    for stage in ("clip", "prior", "decoder", "upsampler"):
-        values[stage] |= {"batch": 4, "max_steps": 6, "minutes": 60.0}
+def recipe() -> Recipe:
+    """The shipped recipe's shape with tiny nets and four steps a stage."""
+    values = read_recipe("bundled").model_dump()
+    values |= {"bf16": False, "embedding_dim": 16, "context_length": 12, "bank": 8}
+    values["scenes"] |= {"styles": {"flat": 0.5, "3d": 0.5}, "concepts": {"everyday": 0.7, "people-body": 0.3}}
+    for stage in read_recipe("bundled").trained:
+        values[stage] |= {"batch": 8, "max_steps": 4, "minutes": 60.0}
     values["clip"]["vision"] = {"image_size": 64, "patch_size": 32, "width": 16, "layers": 1, "head_width": 8}
-    values["prior"]["net"] = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1}
+    small = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1}
+    values["prior"]["net"] = small
+    values["prior_ar"]["net"] = small | {"components": 4, "buckets": 8, "dot_buckets": 4}
     values["decoder"]["net"] |= {"block_out_channels": (8, 16), "layers_per_block": 1, "attention": (False, True)}
     values["decoder"]["net"] |= {"attention_head_dim": 8, "cross_attention_dim": 16, "norm_num_groups": 4}
-    values["upsampler"]["net"] = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
+    values["upsample_256"]["net"] = values["upsample_1024"]["net"] = TINY_NET
     return Recipe.model_validate(values)
 
 
-@pytest.fixture
-def run(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def make_run(recipe: Recipe, data: Path, folder: Path) -> Run:
     """A run whose sentence tower is already converted: the tiny one."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(SpriteSet, "load", classmethod(lambda cls, folder, style: sprites()))
-    tiny = write_tiny_model(tmp_path / "tiny")
-    (tmp_path / "out" / "clip").mkdir(parents=True)
+    tiny = write_tiny_model(folder / "tiny")
+    (folder / "out" / "clip").mkdir(parents=True)
     for part in ("text_encoder", "tokenizer"):
-        (tiny / part).rename(tmp_path / "out" / "clip" / part)
-    return Run(recipe, tmp_path / "data", tmp_path / "out", SILENT, "cpu")
+        shutil.copytree(tiny / part, folder / "out" / "clip" / part)
+    return Run(recipe, data, folder / "out", SILENT)
 
 
-def train_all(run: Run) -> Path:
-    for stage in (run.clip, run.prior, run.decoder, run.upsampler, run.pack):
-        stage()
-    return run.out / run.recipe.name
+@pytest.fixture
+def run(recipe: Recipe, data: Path, tmp_path: Path) -> Run:
+    return make_run(recipe, data, tmp_path)
 
 
-def test_the_whole_recipe_gives_a_model_that_draws(run: Run) -> None:
-    cascade = Cascade.load(train_all(run), threads=1)
-    row = cascade.admit(DrawRequest("a banana", 1, 2, 2.0, 2, 2.0, 2))
+@pytest.fixture(scope="module")
+def trained(recipe: Recipe, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All stages run once."""
+    run = make_run(recipe, data, tmp_path_factory.mktemp("trained"))
+    for stage in stages_of(recipe):
+        getattr(run, stage)()
+    return run
+
+
+@pytest.mark.parametrize("prior", ["diffusion", "autoregressive"])
+@pytest.mark.parametrize("decoder", ["base", "turbo"])
+def test_the_whole_recipe_gives_a_model_that_draws(trained: Run, prior: str, decoder: str) -> None:
+    cascade = Cascade.load(trained.out / trained.recipe.name, threads=1)
+    row = cascade.admit(DrawRequest("a banana", 1, 2, 2.0, 2, 2.0, 2, size_px=1024, decoder=decoder, prior=prior))
     while row.stage != DONE:
         cascade.stages[row.stage].run([row])
-    assert cascade.picture(row).shape == (256, 256, 3)
+    assert cascade.picture(row).shape == (1024, 1024, 3)
 
 
-def test_every_stage_leaves_state_logs_plot_and_samples(run: Run) -> None:
-    train_all(run)
-    for stage in ("clip", "prior", "decoder", "upsampler"):
-        assert (run.out / stage / "loss.png").is_file()
-        assert list((run.out / stage / "tensorboard").iterdir())
-        assert (run.out / stage / "samples.png").is_file()
+def test_every_stage_that_learns_leaves_state_logs_plot_and_samples(trained: Run) -> None:
+    for stage in trained.recipe.trained:
+        left = {path.name for path in (trained.out / stage).iterdir()}
+        assert {"state.safetensors", "loss.png", "samples.png", "tensorboard"} <= left
 
 
-def test_packing_again_gives_the_same_bytes(run: Run) -> None:
-    folder = train_all(run)
+def test_packing_again_gives_the_same_bytes(trained: Run) -> None:
+    folder = trained.out / trained.recipe.name
     first = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    run.pack()
+    trained.pack()
     assert first == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(run: Run, recipe: Recipe) -> None:
+def test_a_stopped_run_resumes_to_the_same_weights(trained: Run) -> None:
     def prior_weights() -> dict[str, torch.Tensor]:
-        with safe_open(run.out / "prior" / "state.safetensors", "pt") as file:
+        with safe_open(trained.out / "prior" / "state.safetensors", "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
 
-    run.clip()
-    run.prior()
     straight = prior_weights()
-    (run.out / "prior" / "state.safetensors").unlink()
+    (trained.out / "prior" / "state.safetensors").unlink()
     # The learning rate follows the share of the budget spent, so the run is cut by a fault, not by a smaller budget.
-    stop_after(run, steps=3)
+    stop_after(trained, steps=2)
     with pytest.raises(KeyboardInterrupt):
-        run.prior()
-    run.report = SILENT
-    run.prior()
+        trained.prior()
+    trained.report = SILENT
+    trained.prior()
     resumed = prior_weights()
     assert straight.keys() == resumed.keys()
     assert all(torch.allclose(straight[name], resumed[name], atol=1e-6) for name in straight)
@@ -118,16 +129,33 @@ def stop_after(run: Run, steps: int) -> None:
     run.report = report
 
 
-def test_a_finished_stage_is_not_trained_again(run: Run) -> None:
-    run.clip()
-    run.prior()
+def test_a_finished_stage_is_not_trained_again(trained: Run) -> None:
     seen: list[str] = []
-    run.report = lambda name, progress, done, loss: seen.append(name)
-    run.prior()
+    trained.report = lambda name, progress, done, loss: seen.append(name)
+    trained.prior()
+    trained.report = SILENT
     assert seen == []
 
 
+def test_without_a_bank_every_batch_is_made_anew(recipe: Recipe, data: Path, tmp_path: Path) -> None:
+    run = make_run(recipe.model_copy(update={"bank": 0}), data, tmp_path)
+    run.bank()
+    run.clip()
+    first, second = (run.source.take(4, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    assert not (tmp_path / "out" / "bank.safetensors").exists()
+    assert not torch.equal(first.pixels, second.pixels)
+    assert torch.equal(run.source.take(4, torch.Generator().manual_seed(1)).pixels, first.pixels)
+
+
+def test_a_run_starts_from_the_weights_that_it_is_given(trained: Run, recipe: Recipe, data: Path, tmp_path: Path) -> None:
+    packed = trained.out / recipe.name
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=packed)
+    run.bank()
+    assert (tmp_path / "out" / "clip" / "tokenizer").is_dir()  # the text tower comes with them
+
+
 def test_packing_names_the_stage_that_is_missing(run: Run) -> None:
+    run.bank()
     run.clip()
     with pytest.raises(DataError, match="prior has not been trained"):
         run.pack()
@@ -139,17 +167,17 @@ def test_shipped_recipes_are_valid(config: str) -> None:
 
 
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
-    with pytest.raises(DataError, match="bootstrap"):
+    with pytest.raises(DataError, match="bundled"):
         read_recipe("huge")
 
 
 def test_a_recipe_with_an_unknown_key_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    path.write_text((CONFIGS / "bootstrap.toml").read_text() + "\n[turbo]\nsteps = 1\n")
-    with pytest.raises(DataError, match="turbo"):
+    path.write_text((CONFIGS / "bundled.toml").read_text() + "\n[painter]\nsteps = 1\n")
+    with pytest.raises(DataError, match="painter"):
         read_recipe(str(path))
 
 
 def test_minutes_for_an_unknown_stage_are_refused() -> None:
     with pytest.raises(DataError, match="painter"):
-        read_recipe("bootstrap").with_minutes({"painter": 3})
+        read_recipe("bundled").with_minutes({"painter": 3})

@@ -66,6 +66,9 @@ class PlainStages:
             "upsample_256": PlainStage("upsample_256", 2.0, 2 * step_seconds),
         }
 
+    def steps(self, spec: GenerateSpec) -> dict[str, int]:
+        return {"prior": spec.prior_steps, "decoder": spec.steps, "upsample_256": spec.upsample_steps}
+
     def admit(self, spec: GenerateSpec, index: int) -> PlainRow:
         if "unreadable" in spec.prompt:
             raise ValueError("no such words")

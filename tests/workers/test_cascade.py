@@ -14,7 +14,7 @@ from contract.errors import ModelError
 from contract.settings import Settings
 from tests.workers.plain import make_spec
 from workers.cascade import CascadeStages, device_of, load_cascade, tune_openmp
-from workers.engine import Drawn, Engine, Failed, Order, stage_steps
+from workers.engine import Drawn, Engine, Failed, Order
 from workers.pick import Budget
 
 ROOMY = Budget(call_cost=100.0, patience_seconds=0.0, rows=64)
@@ -81,7 +81,19 @@ def test_each_stage_takes_the_steps_that_progress_counts_on(cascade):
     while row.stage in cascade.stages:
         steps[row.stage] = row.steps
         cascade.stages[row.stage].run([row])
-    assert steps == {name: stage_steps(spec, name) for name in cascade.stages}
+    assert steps == cascade.steps(spec)
+
+
+def test_a_large_picture_passes_the_second_upsampler_where_the_model_has_one(tmp_path: Path):
+    from tests.models.tiny import add_second_upsampler, write_tiny_model
+
+    folder = add_second_upsampler(write_tiny_model(tmp_path / "model"), steps=1)
+    engine = Engine(load_cascade(Settings(model_dir=folder, device="cpu", worker_threads=1)), ROOMY)
+    for size in ("256x256", "1024x1024"):
+        engine.admit(order(size, size=size, steps=1, prior_steps=1, upsample_steps=1))
+    ended = finish(engine)
+    assert {name: drawn.pictures[0].shape[0] for name, drawn in ended.items()} == {"256x256": 256, "1024x1024": 1024}
+    assert "upsample_1024" in ended["1024x1024"].seconds.keys() - ended["256x256"].seconds.keys()
 
 
 def test_a_row_that_breaks_fails_its_own_job_only(cascade):

@@ -120,6 +120,13 @@ def test_a_larger_picture_is_resampled_by_lanczos(size, side):
         assert np.array_equal(np.asarray(png), np.asarray(expected))
 
 
+def test_a_smaller_picture_is_averaged():
+    picture = np.zeros((1024, 1024, 3), np.uint8)
+    picture[::2, ::2] = 200
+    with Image.open(io.BytesIO(encode_png(picture, 512))) as png:
+        assert np.array_equal(np.asarray(png), np.full((512, 512, 3), 50))
+
+
 def test_a_picture_carries_no_text(publisher, store):
     inbox = Inbox()
     publisher.publish(drawn(), inbox)

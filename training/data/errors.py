@@ -4,7 +4,8 @@ DataError
 ├─ PackageMissing    an npm package is not in the folder, or in another version
 ├─ PackageBroken     a package lacks a file or a field that it should have
 ├─ SpriteBroken      an icon that cannot be drawn
-├─ DataMissing       no built data of that style in a folder
+├─ DataMissing       no built or packed data of that sort in a folder
+├─ ArchiveBroken     a packed archive whose checksum is wrong
 └─ ObjectUnknown     an object list names what no sprite of the style is called
 """
 
@@ -34,10 +35,17 @@ class SpriteBroken(DataError):
 
 
 class DataMissing(DataError):
-    """A folder that holds no built sprites of the style asked for."""
+    """A folder that holds no sprites of the sort asked for; `command` makes them."""
 
-    def __init__(self, folder: Path, style: str) -> None:
-        super().__init__(f"{folder} holds no sprites of style {style!r}; make them with `unclip data build --out {folder}`")
+    def __init__(self, folder: Path, sort: str, command: str = "unclip data build") -> None:
+        super().__init__(f"{folder} holds no sprites of {sort}; make them with `{command} --out {folder}`")
+
+
+class ArchiveBroken(DataError):
+    """An archive that is not what `archives.json` beside it says."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not the archive that archives.json beside it tells of; copy or pack it again")
 
 
 class ObjectUnknown(DataError):

@@ -31,7 +31,7 @@ class SpriteSet:
         """The sprites of `style` in a folder that `build` made. Raises DataMissing."""
         names, pixels = folder / f"sprites-{style}.json", folder / f"sprites-{style}.safetensors"
         if not (names.is_file() and pixels.is_file()):
-            raise DataMissing(folder, style)
+            raise DataMissing(folder, f"style {style!r}")
         infos = [SpriteInfo.of_json(value) for value in json.loads(names.read_text(encoding="utf-8"))]
         with safe_open(pixels, framework="pt") as file:
             return cls(infos, file.get_tensor("pixels"))

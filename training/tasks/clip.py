@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.clip.image import vision_net
-from models.clip.text import TextTower
 from models.nets.bert import sentence_mean
-from training.bank import Pictures, encode_all
+from training.distributed import ALONE, Ranks
+from training.examples import Source
 from training.sampling import similarity_map
 
 TEMPERATURE = 0.07
+GRID_ROWS = 64
 
 
 class ClipNet(nn.Module):
@@ -28,52 +28,37 @@ class ClipNet(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
         nn.init.eye_(self.proj.weight)
 
+    def forward(self, pixels: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels: (B, 3, S, S) in [-1, 1]. means: (B, W), the sentence tower's mean states. Unit z_i and z_t, (B, D) each."""
+        z_i, z_t = self.visual(pixels), self.proj(means)
+        return nn.functional.normalize(z_i, dim=-1), nn.functional.normalize(z_t, dim=-1)
+
 
 class ClipTask:
-    """Half of each batch are the recipe's objects, half are other sprites of the style, so that z_i tells them apart too.
-
-    No two pictures of a batch show the same object: a repeated one would count as a wrong answer.
-    """
+    """Pictures against their own captions among the batch's; equal scenes in one batch are too rare to matter."""
 
     name = "clip"
 
-    def __init__(self, net: ClipNet, tower: TextTower, pictures: Pictures, texts: Sequence[Sequence[str]], own: int) -> None:
-        """texts: the captions of each object of `pictures`. own: how many of the first objects are the recipe's."""
+    def __init__(self, net: ClipNet, source: Source, ranks: Ranks = ALONE) -> None:
+        """ranks: the processes that share a batch; each contrasts its part with all of it."""
         from open_clip.loss import ClipLoss
 
-        self.net, self.pictures, self.own = net, pictures, own
-        self.loss_of: nn.Module = ClipLoss()
-        self.first = torch.tensor([0, *(len(t) for t in texts)]).cumsum(0)
-        self.pooled = _pooled(tower, [text for group in texts for text in group])
-        self.rows = [torch.nonzero(pictures.objects == number).flatten() for number in range(len(texts))]
+        self.net, self.source = net, source
+        shared = ranks.count > 1
+        self.loss_of: nn.Module = ClipLoss(
+            local_loss=shared, gather_with_grad=shared, rank=ranks.rank, world_size=ranks.count
+        )
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy over the batch's cosine similarities (Radford et al. 2021, fig. 3)."""
-        own = torch.randperm(self.own, generator=generator)[: batch // 2]
-        others = self.own + torch.randperm(len(self.rows) - self.own, generator=generator)[: batch - len(own)]
-        objects = torch.cat([own, others])
-        chance = torch.rand(2, len(objects), generator=generator)
-        pictures = torch.stack(
-            [self.rows[o][int(c * len(self.rows[o]))] for o, c in zip(objects.tolist(), chance[0], strict=True)]
-        )
-        low, high = self.first[objects], self.first[objects + 1]
-        captions = low + (chance[1] * (high - low)).long()
-        device = self.net.logit_scale.device
-        z_i = nn.functional.normalize(self.net.visual(self.pictures.take(pictures, device)), dim=-1)
-        z_t = nn.functional.normalize(self.net.proj(self.pooled[captions].to(device)), dim=-1)
+        of = self.source.take(batch, generator)
+        z_i, z_t = self.net(of.pixels, sentence_mean(of.text.tokens, of.text.mask))
         loss: Tensor = self.loss_of(z_i.float(), z_t.float(), self.net.logit_scale.exp().clamp(max=100))
         return loss
 
     @torch.inference_mode()
     def grid(self, net: nn.Module) -> Tensor:
-        """Usual names against pictures, one of each of the recipe's objects, by cosine similarity."""
-        pictures = torch.stack([rows[0] for rows in self.rows[: self.own]])
-        device = self.net.logit_scale.device
-        z_t = self.net.proj(self.pooled[self.first[: self.own]].to(device))
-        return similarity_map(z_t, self.net.visual(self.pictures.take(pictures, device))).cpu()
-
-
-def _pooled(tower: TextTower, texts: list[str]) -> Tensor:
-    """The sentence tower's mean states before the projection, (M, W); fixed, so computed once."""
-    features = encode_all(tower, texts)
-    return sentence_mean(features.tokens, features.mask).clone()
+        """Captions against pictures of one batch, by cosine similarity."""
+        of = self.source.take(GRID_ROWS, torch.Generator().manual_seed(0))
+        z_i, z_t = net(of.pixels, sentence_mean(of.text.tokens, of.text.mask))
+        return similarity_map(z_t, z_i).cpu()

@@ -1,0 +1,1 @@
+"""`unclip eval quality`: does the model draw what it is asked, by judges that were trained apart from it?"""

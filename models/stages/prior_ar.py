@@ -1,0 +1,97 @@
+"""The autoregressive prior's stage: one code of z_i a step, by guided nucleus sampling (DALL·E 2, §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.clip.text import TextFeatures
+from models.errors import SamplingError
+from models.nets.prior_ar import PriorAR
+from models.noise import uniform
+from models.row import DrawRequest, Row
+from models.samplers import guide
+from models.samplers.nucleus import invert_cdf, nucleus
+from models.stages.stage import Stage, present
+
+
+class PriorARStage(Stage):
+    """Caption to CLIP image embedding.
+
+    A row's `given` is what its lanes have read, which positions of it count, and one chance for each token; a row with guidance
+    has a second lane, which reads the empty caption.
+    """
+
+    name = "prior_ar"
+    cost = 0.2
+
+    def __init__(
+        self, net: PriorAR, empty: TextFeatures, *, temperature: float, top_p: float, device: str, bucket: int
+    ) -> None:
+        """empty: features of the empty caption, which stand for a dropped one. temperature, top_p: as in `nucleus`.
+
+        Raises SamplingError for a temperature or a top_p that nothing can be drawn by.
+        """
+        if temperature <= 0 or not 0 < top_p <= 1:
+            raise SamplingError(f"temperature {temperature} must be above 0, and top_p {top_p} in (0, 1]")
+        super().__init__(device, bucket)
+        self.net, self.empty, self.temperature, self.top_p = net, empty, temperature, top_p
+
+    def steps(self, request: DrawRequest) -> int:
+        """One for each code."""
+        return self.net.config.components
+
+    def enter(self, row: Row) -> None:
+        """Read the caption, and draw the dot product with z_t from the top half of those seen in training."""
+        row.stage, row.step, row.steps, row.plan = self.name, 0, self.steps(row.request), None
+        chances = uniform(row.request.seed, self.name, 0, 1 + row.steps).to(self.device)
+        texts = [row.text] if row.request.prior_guidance_scale == 1 else [row.text, self.empty]
+        kept, seen = self.net.read(joined(texts))
+        row.given = (kept, seen, chances)
+        row.tokens = self.net.high_dot(chances[:1])
+
+    def advance(self, rows: Sequence[Row]) -> None:
+        """Read each row's last token and draw the code after it."""
+        lanes = [len(row.given[0]) for row in rows]
+        last = torch.cat([self._last(row) for row in rows])
+        number = torch.tensor([row.step for row, count in zip(rows, lanes, strict=True) for _ in range(count)])
+        # A row alone is read where it lies: its keys and values are megabytes.
+        both = zip(*(row.given[:2] for row in rows), strict=True)
+        kept, seen = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in both)
+        logits = self.net.step(last, number.to(self.device), kept, seen)
+        for row, own, read in zip(rows, torch.split(logits, lanes), torch.split(kept, lanes), strict=True):
+            row.given = (read, *row.given[1:])
+            row.tokens = torch.cat([present(row.tokens), self._drawn(row, own)])
+            self.settle(row, own)
+
+    def leave(self, row: Row) -> None:
+        """Keep the z_i that the codes say, and its dot product with z_t, over D."""
+        row.z_i = self.net.codes.decode(present(row.tokens)[None, 1:])
+        row.candidate_scores = tuple((row.z_i * row.text.embeds).mean(dim=-1).tolist())
+        row.tokens = None
+
+    def _last(self, row: Row) -> Tensor:
+        """What the row's lanes read next, (lanes,): the same code, but no dot product beside the empty caption."""
+        last = present(row.tokens)[-1:].repeat(len(row.given[0]))
+        if row.step == 0:
+            last[1:] = self.net.no_dot
+        return last
+
+    def _drawn(self, row: Row, logits: Tensor) -> Tensor:
+        """The row's next code, (1,). logits: (lanes, buckets)."""
+        cond, uncond = logits[:1], logits[1:]
+        scale = torch.tensor([row.request.prior_guidance_scale], device=self.device)
+        mixed = guide(cond, uncond, scale) if len(uncond) else cond
+        return invert_cdf(nucleus(mixed, self.temperature, self.top_p), row.given[2][row.step + 1][None])
+
+
+def joined(texts: Sequence[TextFeatures]) -> TextFeatures:
+    """Captions of one length, one after another."""
+    return TextFeatures(
+        torch.cat([text.embeds for text in texts]),
+        torch.cat([text.tokens for text in texts]),
+        torch.cat([text.mask for text in texts]),
+        tuple(count for text in texts for count in text.truncated),
+    )

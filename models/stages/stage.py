@@ -1,0 +1,73 @@
+"""What all stages share: rows stand in one, take steps there, and are handed on after the last."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from models.row import DONE, DrawRequest, Row
+
+
+class Stage(ABC):
+    """One stage. `run` is one network call per bucket; a row that takes its last step is moved on to the next stage.
+
+    bucket: how many rows share a network call. Kernels differ in their last bits by batch size, so a row's pixels stay the
+    same in any company only while the bucket is fixed: 1 on the CPU, where sharing gains nothing anyway.
+    """
+
+    name: str
+    cost: float
+
+    def __init__(self, device: str, bucket: int) -> None:
+        self.device, self.bucket = device, bucket
+        self.onward: Callable[[Row], None] = finish
+        """Takes the rows that are through with this stage; the cascade's, once the stage is part of one."""
+
+    @abstractmethod
+    def steps(self, request: DrawRequest) -> int:
+        """How many steps a request's row takes here."""
+
+    @abstractmethod
+    def enter(self, row: Row) -> None:
+        """Set the row up for its first step here."""
+
+    @abstractmethod
+    def advance(self, rows: Sequence[Row]) -> None:
+        """Advance a bucket of rows by one step in one network call."""
+
+    @abstractmethod
+    def leave(self, row: Row) -> None:
+        """Keep what the row drew here."""
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[Row]) -> None:
+        """Advance each row, all of which stand in this stage, by one step. A row whose numbers break gets `failure` set."""
+        for start in range(0, len(rows), self.bucket):
+            self.advance(rows[start : start + self.bucket])
+
+    def settle(self, row: Row, numbers: Tensor) -> None:
+        """Count a step that gave a row these numbers; after its last one hand the row on."""
+        if not bool(numbers.isfinite().all()):
+            row.failure = f"{self.name} gave numbers that are not finite at step {row.step + 1} of {row.steps}"
+            return
+        row.step += 1
+        if row.step < row.steps:
+            return
+        self.leave(row)
+        self.onward(row)
+
+
+def finish(row: Row) -> None:
+    """Mark a row done and let go of what its last stage needed."""
+    row.stage, row.step, row.steps, row.plan, row.x_t, row.x_0 = DONE, 0, 0, None, None, None
+    row.given, row.known = (), None
+
+
+def present(tensor: Tensor | None) -> Tensor:
+    """A row's tensor that its stage has set; its absence is a fault of ours."""
+    if tensor is None:
+        raise AssertionError("the row stands in a stage that it has not entered")
+    return tensor

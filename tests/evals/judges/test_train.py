@@ -1,0 +1,43 @@
+import json
+
+import pytest
+import torch
+
+from evals.judges import renders as shown
+from evals.judges import train as judges_training
+from evals.judges.judges import Judges
+from evals.judges.train import groups_for, train
+from tests.evals.judges.tiny_bank import SHARES, bank
+from training.data.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setattr(judges_training.SpriteBank, "load", lambda *_: bank())
+    monkeypatch.setattr(shown, "EVEN", SHARES)
+
+
+def test_training_leaves_judges_with_figures_and_goes_on_where_it_was(tmp_path):
+    moments = []
+    budget = dict.fromkeys(judges_training.STAGES, 1e-6)
+    train(tmp_path, tmp_path, lambda name, *_: moments.append(name), minutes=budget, measured=12)
+    assert moments == ["classifier", "detector", "matcher"]
+    figures = json.loads((tmp_path / "judges" / "judges.json").read_text())["figures"]
+    assert figures["groups"] == 4
+    assert figures["detector"]["altered_found_false"]["objects"]["n"] == 12
+    before = Judges.load(tmp_path / "judges").detector.state_dict()
+    train(tmp_path, tmp_path, lambda name, *_: moments.append(name), minutes=budget, measured=12)
+    after = Judges.load(tmp_path / "judges").detector.state_dict()
+    assert len(moments) == 3
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_budget_for_a_judge_that_is_none_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no judge 'decoder'; choose classifier, detector, matcher"):
+        train(tmp_path, tmp_path, lambda *_: None, minutes={"decoder": 1.0})
+
+
+def test_a_bank_with_other_concepts_has_groups_of_its_own(tmp_path):
+    groups = groups_for(bank(), tmp_path)
+    assert groups.names == ("bar", "disc", "ring", "square")
+    assert (tmp_path / "judges" / "groups.json").is_file()

@@ -1,0 +1,62 @@
+"""A bank gives back what was put into it, whatever its order, and learns nothing from padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.clip.text import TextTower
+from tests.models.tiny import write_tiny_model
+from training.bank import Bank, make_bank, read_bank
+from training.live import encode_all
+
+CAPTIONS = ("a cat", "a very long caption about a cat and a dog", "", "two cats")
+
+
+class Numbered:
+    """Pictures whose colour tells their number, captions in turn."""
+
+    def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
+        shades = torch.arange(batch).float() / 127.5 - 1
+        owners = torch.ones(batch, 64, 64, dtype=torch.uint8)
+        return shades[:, None, None, None].expand(-1, 3, 64, 64), [CAPTIONS[at % 4] for at in range(batch)], owners
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
+    return TextTower.load(write_tiny_model(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture
+def bank(tower: TextTower, tmp_path: Path) -> Bank:
+    make_bank(tmp_path / "bank.safetensors", Numbered(), tower, 6, 1, lambda done, total: None)
+    return read_bank(tmp_path / "bank.safetensors", tower)
+
+
+def test_pictures_and_owners_come_back_as_they_were(bank: Bank) -> None:
+    examples = bank.rows(torch.tensor([3, 0]))
+    assert torch.allclose(examples.pixels[:, 0, 0, 0], torch.tensor([3.0, 0.0]) / 127.5 - 1)
+    assert examples.owners.eq(1).all()
+
+
+def test_captions_features_are_the_towers_own(bank: Bank, tower: TextTower) -> None:
+    direct = tower.encode([CAPTIONS[1]])
+    kept = bank.rows(torch.tensor([1])).text
+    length = kept.mask.shape[1]
+    assert torch.equal(kept.mask, direct.mask[:, :length])
+    assert torch.allclose(kept.tokens[kept.mask], direct.tokens[:, :length][kept.mask], atol=0.05)  # bfloat16
+
+
+def test_the_same_generator_takes_the_same_rows(bank: Bank) -> None:
+    first, second = (bank.take(4, torch.Generator().manual_seed(5)).pixels for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_captions_encoded_by_length_come_back_in_their_order(tower: TextTower) -> None:
+    together, alone = encode_all(tower, CAPTIONS, batch=2), [tower.encode([caption]) for caption in CAPTIONS]
+    for row, own in enumerate(alone):
+        assert torch.allclose(together.embeds[row], own.embeds[0], atol=1e-5)
+        assert torch.equal(together.mask[row], own.mask[0])

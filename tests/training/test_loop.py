@@ -1,0 +1,100 @@
+"""The loop: several processes learn as one, a stopped run goes on, what cannot be compiled is said."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.training.plain_ranks import CONFIG, SEED, LineTask
+from training.data.errors import DataError
+from training.distributed import Ranks
+from training.loop import How, Loop
+
+ROOT = Path(__file__).parents[2]
+SILENT = lambda name, progress, done, loss: None  # noqa: E731
+
+
+class BothShares(LineTask):
+    """The same task for one process that learns from what two would have learned from."""
+
+    def loss(self, batch: int, generator: torch.Generator) -> Tensor:
+        first = 2 * generator.initial_seed()
+        shares = [super(BothShares, self).loss(batch // 2, torch.Generator().manual_seed(first + rank)) for rank in (0, 1)]
+        return torch.stack(shares).mean()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left that torchrun might have started."""
+    out = tmp_path_factory.mktemp("two")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.training.plain_ranks", str(out)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)
+    ]
+    try:
+        assert [process.wait(timeout=100) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return out
+
+
+def test_two_processes_learn_what_one_learns_from_both_shares(two: Path, tmp_path: Path) -> None:
+    alone = Loop(BothShares(), CONFIG, tmp_path, How(SEED), SILENT).run().state_dict()
+    together = load_file(two / "rank0.safetensors")
+    assert all(torch.allclose(together[name], tensor, atol=1e-6) for name, tensor in alone.items())
+
+
+def test_all_processes_end_with_the_same_weights(two: Path) -> None:
+    first, second = (load_file(two / f"rank{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(first[name], tensor) for name, tensor in second.items())
+
+
+def test_the_first_process_alone_reports(two: Path) -> None:
+    reports = []
+    for rank in (0, 1):
+        with safe_open(two / f"rank{rank}.safetensors", "pt") as file:
+            reports.append(file.metadata()["reports"])
+    assert reports == [str(CONFIG.max_steps), "0"]
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="batch of 8"):
+        Loop(LineTask(), CONFIG, tmp_path, How(SEED, ranks=Ranks(0, 3)), SILENT)
+
+
+def test_a_run_that_a_fault_cut_short_ends_with_the_same_weights(tmp_path: Path) -> None:
+    def stop_at_three(name: str, progress: object, done: float, loss: float) -> None:
+        if getattr(progress, "step", 0) == 3:
+            raise KeyboardInterrupt
+
+    straight = Loop(LineTask(), CONFIG, tmp_path / "straight", How(SEED), SILENT).run().state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        Loop(LineTask(), CONFIG, tmp_path / "cut", How(SEED), stop_at_three).run()
+    resumed = Loop(LineTask(), CONFIG, tmp_path / "cut", How(SEED), SILENT).run().state_dict()
+    assert all(torch.allclose(straight[name], resumed[name], atol=1e-6) for name in straight)
+
+
+def test_a_net_that_cannot_be_compiled_here_says_which_key_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InductorError
+
+    def without_a_compiler(task: LineTask, batch: int, generator: torch.Generator) -> Tensor:
+        raise InductorError(RuntimeError("no working C++ compiler"), inspect.currentframe())
+
+    monkeypatch.setattr(LineTask, "loss", without_a_compiler)
+    with pytest.raises(DataError, match=r"no working C\+\+ compiler.*compile = false"):
+        Loop(LineTask(), CONFIG, tmp_path, How(SEED, compile=True), SILENT).run()

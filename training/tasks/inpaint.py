@@ -1,0 +1,54 @@
+"""Inpainting: the decoder goes on learning with a part of the picture given (Imagen Editor, §3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.inpainting import Known, inpaint_input
+from models.samplers.schedule import Schedule
+from training.examples import Examples, Source
+from training.masks import MaskPolicy, draw_masks
+from training.sampling import draw, lay_out
+from training.tasks.decoder import DecoderNet, DecoderTask
+
+WHOLE_SHARE = 0.3  # of the rows are painted whole, so that drawing from nothing is not forgotten
+GRID_ROWS = 16
+GREY = 0.0
+
+
+class InpaintTask(DecoderTask):
+    """The decoder's task with known pictures and masks of one policy, by which the ablation's two decoders differ.
+
+    z_i is dropped more often and the caption less often than in the decoder's own stage: who inpaints says what shall be under
+    the mask, and the z_i of a training picture tells it better than a prior's will.
+    """
+
+    name = "inpaint"
+    drop_image, drop_text = 0.3, 0.3
+
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy) -> None:
+        super().__init__(net, source, schedule)
+        self.policy = policy
+
+    def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The true picture, and a mask of the policy or of all."""
+        masks = draw_masks(of.owners, self.policy, generator)
+        is_whole = (torch.rand(len(masks), 1, 1, 1, generator=generator) < WHOLE_SHARE).to(masks.device)
+        return of.pixels, masks.masked_fill(is_whole, 1.0)
+
+    @torch.inference_mode()
+    def grid(self, net: nn.Module) -> Tensor:
+        """For each of some examples: the true picture, what the net is told of it, and what it paints; no guidance, no z_i."""
+        generator = torch.Generator().manual_seed(0)
+        of = self.source.take(GRID_ROWS, generator)
+        mask = draw_masks(of.owners, "object", generator)
+        known, z_i = Known(of.pixels, mask), self.net.text_proj.without_image(len(mask))
+
+        def x_0_of(x_t: Tensor, t: Tensor) -> Tensor:
+            x = inpaint_input(x_t, known.picture, known.mask)
+            return known.hold(net(x, t, z_i, of.text.embeds, of.text.tokens, of.text.mask))
+
+        drawn = draw(x_0_of, self.schedule, tuple(of.pixels.shape), "sample", limit=1.0, device=mask.device)
+        told = torch.where(mask > 0, GREY, of.pixels)
+        return lay_out(torch.stack([of.pixels, told, known.blend(drawn)], dim=1).flatten(0, 1), columns=12)
