@@ -73,7 +73,7 @@ class Admission:
             raise UnknownModel(str(name), [self.model.name, *ALIASES])
 
     def _checked_size(self, request: DrawingRequest) -> Size:
-        size = _or(request.size, request.default_size or self._native_size())
+        size = _or(request.size, request.default_size or SIZES[0])
         if size not in SIZES:
             raise InvalidSize(size, SIZES)
         return cast(Size, size)
@@ -91,11 +91,6 @@ class Admission:
         if decoder not in self.model.decoders:
             raise PartMissing("decoder", decoder, f"the {decoder} decoder", self.model.decoders)
         return decoder
-
-    def _native_size(self) -> str:
-        """The offered size nearest to what the model draws without resampling."""
-        largest = max(self.model.native_sizes)
-        return min(SIZES, key=lambda size: abs(int(size.partition("x")[0]) - largest))
 
     def _checked_prompt(self, prompt: str) -> str:
         for position, character in enumerate(prompt):

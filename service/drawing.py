@@ -18,7 +18,7 @@ class DrawingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     default_size: ClassVar[str | None] = None
-    """The size of a request that names none; None: the largest that the model draws natively."""
+    """The size of a request that names none; None: the smallest offered, and the quickest."""
 
     prompt: str = Field(
         description="The picture in words. Line breaks and tabs count as spaces; other control characters are refused. "
@@ -34,7 +34,7 @@ class DrawingRequest(BaseModel):
     size: str | None = Field(
         default=None,
         description="Width and height in pixels. The model draws at its nearest native size (`native_size` in the reply) "
-        "and the picture is resampled to this. Left out: the largest native size; or, at `/v1/images/generations`, "
+        "and the picture is resampled to this. Left out: 256x256; or, at `/v1/images/generations`, "
         "`1024x1024` as DALL·E 2 gave.",
         json_schema_extra={"enum": [*SIZES, None]},
         examples=["256x256"],

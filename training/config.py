@@ -102,9 +102,13 @@ class DecoderStageConfig(StageConfig):
 
 
 class InpaintStageConfig(StageConfig):
-    """The decoder's further training with a part of the picture given. masks: `random` is Imagen Editor's ablation."""
+    """The decoder's further training with a part of the picture given.
+
+    masks: `random` is Imagen Editor's ablation. whole: share of rows that are painted whole, so that it is not forgotten.
+    """
 
     masks: Literal["object", "random", "mixed"]
+    whole: float = Field(default=0.3, ge=0, le=1)
 
 
 class TurboStageConfig(StageConfig):

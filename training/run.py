@@ -97,12 +97,12 @@ class Run:
         self.ranks.wait()
 
     def prior(self) -> None:
-        """Train the diffusion prior; its normalisation is the mean and standard deviation of the examples' z_i."""
+        """Train the diffusion prior; new ones normalise by the mean and standard deviation of the examples' z_i."""
         net = build_prior(self.recipe)
-        self._start(net, "prior")
-        z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
-        net.clip_mean.copy_(z_i.mean(0, keepdim=True))
-        net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))
+        if "clip_mean" not in self._start(net, "prior"):
+            z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
+            net.clip_mean.copy_(z_i.mean(0, keepdim=True))
+            net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))
         self._train(PriorTask(net.to(self.device), self.source, SCHEDULE), self.recipe.prior)
 
     def prior_ar(self) -> None:
@@ -124,7 +124,7 @@ class Run:
         section = self.recipe.inpaint
         assert section is not None
         net = self._trained_decoder("decoder")
-        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks), section)
+        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole), section)
 
     def turbo(self) -> None:
         """Distil the decoder that ships into few steps."""
@@ -201,9 +201,9 @@ class Run:
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.recipe.seed)
 
-    def _start(self, net: nn.Module, part: str) -> None:
-        if self.init_from is not None:
-            start_from(net, self.init_from, part)
+    def _start(self, net: nn.Module, part: str) -> tuple[str, ...]:
+        """Start from given weights; returns the names of what was taken."""
+        return start_from(net, self.init_from, part).taken if self.init_from is not None else ()
 
     def _train(self, task: Task, config: StageConfig | None) -> None:
         assert config is not None

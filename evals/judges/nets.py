@@ -94,7 +94,7 @@ class SpriteNet(nn.Module):
         pooled = self.summary.pooled(self.trunk(pixels))
         features = normalize(self.summary.project(pooled).float(), dim=1)
         near = features @ normalize(self.prototypes.float(), dim=-1).flatten(0, 1).mT * self.log_scale.exp()
-        return features, log_softmax(near, 1).unflatten(1, self.prototypes.shape[:2]).logsumexp(2), self.colour(pooled)
+        return features, log_softmax(near, 1).reshape(-1, *self.prototypes.shape[:2]).logsumexp(2), self.colour(pooled)
 
 
 class SceneNet(nn.Module):

@@ -108,8 +108,8 @@ class Renders:
         _, deviation, axes = torch.svd_lowrank(shown - centre, q=kept, niter=4)
         codes = torch.zeros(slots, features)
         codes[:, :kept] = (mean - centre) @ axes / deviation.clamp_min(1e-6).sqrt()
-        codes = (codes * (count > 0)[:, None]).unflatten(0, (-1, len(styles)))
-        drawn = (count > 0).unflatten(0, (-1, len(styles)))
+        codes = (codes * (count > 0)[:, None]).reshape(-1, len(styles), features)
+        drawn = (count > 0).reshape(-1, len(styles))
         other = codes.sum(1, keepdim=True) / drawn.sum(1, keepdim=True).clamp_min(1)[..., None]
         return normalize(torch.where(drawn[..., None], codes, other), dim=-1)
 

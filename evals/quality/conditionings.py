@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -19,7 +19,7 @@ COMPARED, VARIED, SEEDS = 400, 40, 8
 """Of the captions, how many each conditioning draws, and how many of those at how many seeds."""
 TRUE_PICTURES = 1_000
 GRID_ROWS = 4
-TITLES = {"tokens": "caption tokens only", "text": "with the text embedding", "prior": "with the prior's z_i"}
+TITLES = {"tokens": "the caption alone", "text": "caption and text embedding", "prior": "caption and the prior's z_i"}
 
 
 def captions(exam: Exam) -> Report:
@@ -28,11 +28,12 @@ def captions(exam: Exam) -> Report:
     pictures = exam.draw(asked, "captions")
     told = [one.prompt for one in asked]
     right = r_precision(exam.judges.matches(pixels_of(pictures), told), told)
-    figures = [Figure(f"R-precision among {CANDIDATES} captions", bootstrap(right))]
+    among = f"R-precision among {min(CANDIDATES, len(told))} captions"
+    figures = [Figure(among, bootstrap(right))]
     if exam.data is not None:
         renders = exam.renders(len(asked))
         true = r_precision(exam.judges.matches(renders.pixels, renders.captions), renders.captions)
-        figures.append(Figure(f"R-precision among {CANDIDATES} captions, of true pictures", bootstrap(true)))
+        figures.append(Figure(f"{among}, of true pictures", bootstrap(true)))
     exam.show("captions", [Cell(*cell) for cell in zip(pictures, told, right, strict=True)], columns=8, label_lines=3)
     details = [{"prompt": one.prompt, "seed": one.seed, "right": hit} for one, hit in zip(asked, right, strict=True)]
     return exam.report("captions", figures, details=details)
@@ -53,21 +54,17 @@ def conditionings(exam: Exam) -> Report:
     varied = asked[: max(1, round(VARIED * exam.share))]
     true = exam.judges.features(exam.renders(TRUE_PICTURES).pixels)
     found = {name: _draw(exam, name, asked, varied, true) for name in CONDITIONINGS}
-    rows, figures = [], []
+    rows, details = [], []
     for name, one in found.items():
         match, diversity = bootstrap(one.hits), bootstrap(one.distances)
         rows.append([TITLES[name], str(match), diversity.numbers(), one.kid.numbers()])
-        figures += [
-            Figure(f"{TITLES[name]}: R-precision", match),
-            Figure(f"{TITLES[name]}: mean distance between seeds", diversity, unit="number"),
-            Figure(f"{TITLES[name]}: KID", one.kid, unit="number"),
-        ]
-    for other in ("tokens", "text"):
-        figures += _against(found["prior"], found[other], TITLES[other])
+        measured = {"r_precision": asdict(match), "diversity": asdict(diversity), "kid": asdict(one.kid)}
+        details.append({"conditioning": name, **measured})
+    figures = [figure for other in ("tokens", "text") for figure in _against(found["prior"], found[other], TITLES[other])]
     _show(exam, varied)
     n = f"R-precision and KID over {len(asked)} captions, diversity over {len(varied)} of them at {SEEDS} seeds"
     table = markdown_table(("conditioning", "R-precision", "diversity", "KID"), rows)
-    return exam.report("conditionings", figures, tables={f"The three conditionings ({n})": table})
+    return exam.report("conditionings", figures, tables={f"The three conditionings ({n})": table}, details=details)
 
 
 def _draw(
@@ -95,8 +92,8 @@ def _against(prior: Conditioned, other: Conditioned, title: str) -> list[Figure]
     more = [one - two for one, two in zip(prior.distances, other.distances, strict=True)]
     match = [float(one) - float(two) for one, two in zip(prior.hits, other.hits, strict=True)]
     return [
-        Figure(f"prior against {title}: added distance between seeds", bootstrap(more), unit="number"),
-        Figure(f"prior against {title}: added R-precision", bootstrap(match), unit="number"),
+        Figure(f"the prior, against {title}: added distance between seeds", bootstrap(more), unit="number"),
+        Figure(f"the prior, against {title}: added R-precision", bootstrap(match), unit="number"),
     ]
 
 

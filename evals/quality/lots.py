@@ -37,6 +37,7 @@ class Lots:
         """Draw and write every list; the same data give the same lists. Returns how long each is."""
         makers: dict[str, tuple[str, Callable[[random.Random], list[Asked]]]] = {
             "objects": ("names from the everyday groups (animals, food, travel, activities, objects)", self.objects),
+            "familiar": ("the objects that training shows most, by their usual names", self.familiar),
             "styles": ("every (concept, style) pair that was held out of training, asked for by both", self.styles),
             "colours": ("familiar objects in a colour", self.colours),
             "counts": ("one to five of a familiar object", self.counts),
@@ -57,6 +58,10 @@ class Lots:
     def objects(self, rng: random.Random) -> list[Asked]:
         """Bare names; a name that means several concepts asks for any of them."""
         return [self._ask(c.nouns[0], rng, self._all_called(c.nouns[0])) for c in self._some(NAMES, rng)]
+
+    def familiar(self, rng: random.Random) -> list[Asked]:
+        """All concepts with hand-written phrases."""
+        return [self._ask(c.nouns[0], rng, self._all_called(c.nouns[0])) for c in self.maker.vocabulary.familiar]
 
     def styles(self, rng: random.Random) -> list[Asked]:
         """In wordings that name the style, as training's captions do of other concepts."""

@@ -14,6 +14,7 @@ from training.data.errors import DataError
 
 PARTS: Mapping[str, Part] = {
     "objects": skills.names("objects", "objects", 0.9),
+    "familiar": skills.names("familiar", "familiar objects", None),
     "styles": skills.names("styles", "held-out object and style pairs", 0.75),
     "colours": skills.colours,
     "counts": skills.counts,

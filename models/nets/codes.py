@@ -22,10 +22,13 @@ class EmbeddingCodes(nn.Module):
         self.low = fixed(-torch.ones(components))
         self.high = fixed(torch.ones(components))
 
+    def coordinates(self, z: Tensor) -> Tensor:
+        """Components of z_i, or of a z_t in its place. z: (B, D). Returns (B, K): 0 at `low`, 1 at `high`."""
+        return ((z - self.mean) @ self.basis - self.low) / (self.high - self.low)
+
     def encode(self, z_i: Tensor) -> Tensor:
         """z_i: (B, D). Returns its codes (B, K) int64, 0 to buckets - 1; what lies outside goes to the outermost bucket."""
-        shares = ((z_i - self.mean) @ self.basis - self.low) / (self.high - self.low)
-        return (shares * self.buckets).floor().long().clamp(0, self.buckets - 1)
+        return (self.coordinates(z_i) * self.buckets).floor().long().clamp(0, self.buckets - 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes: (B, K). Returns z_i (B, D) at the buckets' middles, with the norm of all z_i, sqrt(D)."""

@@ -43,7 +43,8 @@ class PriorAR(nn.Module):
     """Predicts each code of z_i from [caption tokens, z_t, quantised z_i · z_t, the codes before it], attending causally.
 
     The dot product and the codes are tokens of one vocabulary: codes from 0, dot products from `buckets`, and last the one that
-    stands for a dropped dot product.
+    stands for a dropped dot product. Beyond the paper, a position is told z_t's own coordinate along the component that it
+    predicts: one function for all positions, where to find it in z_t would be another one for each.
     """
 
     def __init__(self, config: PriorARConfig) -> None:
@@ -54,6 +55,7 @@ class PriorAR(nn.Module):
         self.dot_edges = fixed(torch.linspace(-1, 1, config.dot_buckets + 1)[1:-1].clone())
         self.encoder_hidden_states_proj = nn.Linear(dim, inner)
         self.embedding_proj = nn.Linear(dim, inner)
+        self.coordinate_proj = nn.Linear(1, inner)
         self.token_embedding = nn.Embedding(config.buckets + config.dot_buckets + 1, inner)
         self.positional_embedding = nn.Parameter(torch.zeros(1, config.length, inner))
         self.transformer_blocks = nn.ModuleList(
@@ -82,7 +84,8 @@ class PriorAR(nn.Module):
         text: of B captions with at most `num_embeddings` tokens; padding that no row needs may be left off. tokens: (B, K)
         int64, the dot product and all codes but the last. Returns logits (B, K, buckets).
         """
-        hidden = torch.cat([self._prefix(text), self.token_embedding(tokens)], dim=1)
+        told = self.coordinate_proj(self.codes.coordinates(text.embeds)[..., None])
+        hidden = torch.cat([self._prefix(text), self.token_embedding(tokens) + told], dim=1)
         places = torch.arange(hidden.shape[1], device=hidden.device)[None]
         visible = causal(self._seen(text, hidden.shape[1]), places)
         hidden = hidden + self._positions(text, hidden.shape[1])
@@ -91,10 +94,11 @@ class PriorAR(nn.Module):
         logits: Tensor = self.proj_to_codes(self.norm_out(hidden[:, -tokens.shape[1] :]))
         return logits
 
-    def read(self, text: TextFeatures) -> tuple[Tensor, Tensor]:
+    def read(self, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """Read the captions, before the first `step`.
 
-        Returns what the layers keep, (B, layers, 2, heads, S, head_dim), and which of the S positions count, (B, S) bool.
+        Returns what the layers keep, (B, layers, 2, heads, S, head_dim), which of the S positions count, (B, S) bool, and the
+        coordinates of z_t, (B, K).
         """
         config, rows = self.config, len(text.embeds)
         kept = text.embeds.new_zeros(
@@ -106,16 +110,17 @@ class PriorAR(nn.Module):
         hidden, seen = self._prefix(text), self._seen(text, config.length)
         at = torch.arange(hidden.shape[1], device=hidden.device).expand(rows, -1)
         self._on(hidden + self._positions(text, hidden.shape[1]), at, kept, seen)
-        return kept, seen
+        return kept, seen, self.codes.coordinates(text.embeds)
 
-    def step(self, tokens: Tensor, number: Tensor, kept: Tensor, seen: Tensor) -> Tensor:
+    def step(self, tokens: Tensor, number: Tensor, kept: Tensor, seen: Tensor, coordinates: Tensor) -> Tensor:
         """Read one token more and predict the code after it; rows may stand at different codes.
 
-        tokens: (B,) int64, the dot product or the last code. number: (B,) int64, of the code to predict, from 0. kept, seen: as
-        `read` gave them; `kept` is added to. Returns logits (B, buckets).
+        tokens: (B,) int64, the dot product or the last code. number: (B,) int64, of the code to predict, from 0. kept, seen,
+        coordinates: as `read` gave them; `kept` is added to. Returns logits (B, buckets).
         """
         at = self.config.num_embeddings + 1 + number[:, None]
-        hidden = self.token_embedding(tokens[:, None]) + self.positional_embedding[0, at]
+        told = self.coordinate_proj(coordinates.gather(1, number[:, None])[..., None])
+        hidden = self.token_embedding(tokens[:, None]) + told + self.positional_embedding[0, at]
         logits: Tensor = self.proj_to_codes(self.norm_out(self._on(hidden, at, kept, seen)[:, 0]))
         return logits
 

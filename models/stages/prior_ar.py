@@ -20,8 +20,8 @@ from models.stages.stage import Stage, present
 class PriorARStage(Stage):
     """Caption to CLIP image embedding.
 
-    A row's `given` is what its lanes have read, which positions of it count, and one chance for each token; a row with guidance
-    has a second lane, which reads the empty caption.
+    A row's `given` is what the net's `read` gave for its lanes, and one chance for each token; a row with guidance has a second
+    lane, which reads the empty caption.
     """
 
     name = "prior_ar"
@@ -48,8 +48,7 @@ class PriorARStage(Stage):
         row.stage, row.step, row.steps, row.plan = self.name, 0, self.steps(row.request), None
         chances = uniform(row.request.seed, self.name, 0, 1 + row.steps).to(self.device)
         texts = [row.text] if row.request.prior_guidance_scale == 1 else [row.text, self.empty]
-        kept, seen = self.net.read(joined(texts))
-        row.given = (kept, seen, chances)
+        row.given = (*self.net.read(joined(texts)), chances)
         row.tokens = self.net.high_dot(chances[:1])
 
     def advance(self, rows: Sequence[Row]) -> None:
@@ -58,9 +57,9 @@ class PriorARStage(Stage):
         last = torch.cat([self._last(row) for row in rows])
         number = torch.tensor([row.step for row, count in zip(rows, lanes, strict=True) for _ in range(count)])
         # A row alone is read where it lies: its keys and values are megabytes.
-        both = zip(*(row.given[:2] for row in rows), strict=True)
-        kept, seen = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in both)
-        logits = self.net.step(last, number.to(self.device), kept, seen)
+        of_rows = zip(*(row.given[:-1] for row in rows), strict=True)
+        kept, *others = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in of_rows)
+        logits = self.net.step(last, number.to(self.device), kept, *others)
         for row, own, read in zip(rows, torch.split(logits, lanes), torch.split(kept, lanes), strict=True):
             row.given = (read, *row.given[1:])
             row.tokens = torch.cat([present(row.tokens), self._drawn(row, own)])
@@ -84,7 +83,7 @@ class PriorARStage(Stage):
         cond, uncond = logits[:1], logits[1:]
         scale = torch.tensor([row.request.prior_guidance_scale], device=self.device)
         mixed = guide(cond, uncond, scale) if len(uncond) else cond
-        return invert_cdf(nucleus(mixed, self.temperature, self.top_p), row.given[2][row.step + 1][None])
+        return invert_cdf(nucleus(mixed, self.temperature, self.top_p), row.given[-1][row.step + 1][None])
 
 
 def joined(texts: Sequence[TextFeatures]) -> TextFeatures:

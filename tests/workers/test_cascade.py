@@ -96,6 +96,19 @@ def test_a_large_picture_passes_the_second_upsampler_where_the_model_has_one(tmp
     assert "upsample_1024" in ended["1024x1024"].seconds.keys() - ended["256x256"].seconds.keys()
 
 
+def test_a_job_is_drawn_by_the_prior_that_it_asks_for(tmp_path: Path):
+    from tests.models.tiny import add_prior_ar, write_tiny_model
+
+    folder = add_prior_ar(write_tiny_model(tmp_path / "model"))
+    engine = Engine(load_cascade(Settings(model_dir=folder, device="cpu", worker_threads=1)), ROOMY)
+    for prior in ("diffusion", "autoregressive"):
+        engine.admit(order(prior, prior=prior, steps=1, upsample_steps=1))
+    ended = finish(engine)
+    assert "prior" in ended["diffusion"].seconds.keys() - ended["autoregressive"].seconds.keys()
+    assert "prior_ar" in ended["autoregressive"].seconds.keys() - ended["diffusion"].seconds.keys()
+    assert not np.array_equal(ended["diffusion"].pictures[0], ended["autoregressive"].pictures[0])
+
+
 def test_a_row_that_breaks_fails_its_own_job_only(cascade):
     engine = Engine(cascade, ROOMY)
     engine.admit(order("bad", seed=1))

@@ -45,9 +45,7 @@ class ClipTask:
 
         self.net, self.source = net, source
         shared = ranks.count > 1
-        self.loss_of: nn.Module = ClipLoss(
-            local_loss=shared, gather_with_grad=shared, rank=ranks.rank, world_size=ranks.count
-        )
+        self.loss_of: nn.Module = ClipLoss(local_loss=shared, gather_with_grad=shared, rank=ranks.rank, world_size=ranks.count)
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy over the batch's cosine similarities (Radford et al. 2021, fig. 3)."""

@@ -12,7 +12,6 @@ from training.masks import MaskPolicy, draw_masks
 from training.sampling import draw, lay_out
 from training.tasks.decoder import DecoderNet, DecoderTask
 
-WHOLE_SHARE = 0.3  # of the rows are painted whole, so that drawing from nothing is not forgotten
 GRID_ROWS = 16
 GREY = 0.0
 
@@ -27,14 +26,15 @@ class InpaintTask(DecoderTask):
     name = "inpaint"
     drop_image, drop_text = 0.3, 0.3
 
-    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy) -> None:
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy, whole: float = 0.3) -> None:
+        """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
         super().__init__(net, source, schedule)
-        self.policy = policy
+        self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The true picture, and a mask of the policy or of all."""
         masks = draw_masks(of.owners, self.policy, generator)
-        is_whole = (torch.rand(len(masks), 1, 1, 1, generator=generator) < WHOLE_SHARE).to(masks.device)
+        is_whole = (torch.rand(len(masks), 1, 1, 1, generator=generator) < self.whole).to(masks.device)
         return of.pixels, masks.masked_fill(is_whole, 1.0)
 
     @torch.inference_mode()

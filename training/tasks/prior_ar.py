@@ -45,10 +45,10 @@ class PriorARTask:
 
 def draw_codes(net: PriorAR, text: TextFeatures, dots: Tensor, generator: torch.Generator) -> Tensor:
     """Codes of one z_i for each caption, without guidance. dots: (B,) tokens. Returns (B, K) int64."""
-    kept, seen = net.read(text)
+    read = net.read(text)
     tokens, drawn = dots, []
     for number in range(net.config.components):
-        logits = net.step(tokens, torch.full_like(tokens, number), kept, seen)
+        logits = net.step(tokens, torch.full_like(tokens, number), *read)
         chance = torch.rand(len(tokens), generator=generator).to(logits.device)
         tokens = invert_cdf(logits.float().softmax(-1), chance)
         drawn.append(tokens)

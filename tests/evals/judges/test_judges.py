@@ -32,6 +32,14 @@ def test_five_groups_are_named_each_once(judges):
         assert len(set(names)) == 5 <= len(judges.groups.names)
 
 
+def test_of_several_looks_at_a_picture_the_surest_names_it(judges, monkeypatch):
+    monkeypatch.setattr("evals.judges.judges.decode", lambda maps: [Box(0.3, 0.4, 0.5, 0.9)])
+    scores = torch.full((4, 8), -5.0)
+    scores[0, 1], scores[1, 2], scores[2, 3], scores[3, 4] = -0.1, -1.0, -2.0, -0.2  # box and whole, twice
+    monkeypatch.setattr(judges, "_look", lambda pixels, boxes: (scores, scores))
+    assert [names[0] for names in judges.names(pictures(2))] == ["b", "e"]
+
+
 def test_larger_pictures_are_looked_at_at_64_px(judges):
     large = pictures(2).repeat_interleave(4, 2).repeat_interleave(4, 3)
     torch.testing.assert_close(judges.features(large), judges.features(pictures(2)), atol=1e-5, rtol=1e-4)

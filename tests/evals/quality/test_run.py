@@ -93,7 +93,8 @@ def test_r_precision_stands_beside_that_of_true_pictures(exam):
 def test_conditionings_are_compared_on_the_same_captions(exam, monkeypatch):
     monkeypatch.setattr(conditionings, "SEEDS", 2)
     report = conditionings.conditionings(exam)
-    assert [figure.interval.n for figure in report.figures] == [2] * 13
+    assert [figure.interval.n for figure in report.figures] == [2] * 4
+    assert [detail["conditioning"] for detail in report.details] == ["tokens", "text", "prior"]
     drawn = {path.name for path in exam.pictures.folder.iterdir()}
     conditionings.conditionings(exam)
     assert {path.name for path in exam.pictures.folder.iterdir()} == drawn

@@ -34,9 +34,9 @@ def tokens(net: PriorAR) -> Tensor:
 
 @torch.no_grad()
 def stepped(net: PriorAR, text: TextFeatures, tokens: Tensor) -> Tensor:
-    kept, seen = net.read(text)
+    read = net.read(text)
     numbers = torch.arange(net.config.components)
-    return torch.stack([net.step(tokens[:, n], numbers[n].expand(len(tokens)), kept, seen) for n in numbers], dim=1)
+    return torch.stack([net.step(tokens[:, n], numbers[n].expand(len(tokens)), *read) for n in numbers], dim=1)
 
 
 def shorter(text: TextFeatures, length: int) -> TextFeatures:
@@ -73,13 +73,24 @@ def test_the_caption_reaches_every_code(net: PriorAR, text: TextFeatures, tokens
 
 @torch.no_grad()
 def test_rows_at_different_codes_share_a_step(net: PriorAR, text: TextFeatures, tokens: Tensor) -> None:
-    kept, seen = net.read(text)
-    net.step(tokens[:, 0], torch.zeros(ROWS, dtype=torch.long), kept, seen)
-    net.step(tokens[:2, 1], torch.ones(2, dtype=torch.long), kept[:2], seen[:2])
+    kept, seen, coordinates = net.read(text)
+    net.step(tokens[:, 0], torch.zeros(ROWS, dtype=torch.long), kept, seen, coordinates)
+    net.step(tokens[:2, 1], torch.ones(2, dtype=torch.long), kept[:2], seen[:2], coordinates[:2])
     # Row 2 is a code behind; what its cache holds past that position does not count yet.
     at = torch.tensor([2, 2, 1])
-    logits = net.step(tokens[torch.arange(ROWS), at], at, kept, seen)
+    logits = net.step(tokens[torch.arange(ROWS), at], at, kept, seen, coordinates)
     assert torch.allclose(logits, net(text, tokens)[torch.arange(ROWS), at], atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_position_is_told_of_z_t_what_it_predicts_of_z_i(text: TextFeatures, tokens: Tensor) -> None:
+    net = tiny_prior_ar()
+    net.embedding_proj.weight.zero_()  # leaves no other way for z_t; the components of a fresh net are its first axes
+    turned = text.embeds.clone()
+    turned[:, 3] += 1
+    other = TextFeatures(turned, text.tokens, text.mask, text.truncated)
+    moved = (net(other, tokens) - net(text, tokens)).abs().amax(dim=(0, 2)) > 1e-6
+    assert moved.tolist() == [False] * 3 + [True] * 3
 
 
 def test_a_dot_product_of_the_top_half_is_drawn(net: PriorAR) -> None:

@@ -20,7 +20,11 @@ APPLE = DrawRequest(
     "a red apple", seed=7, steps=1, guidance_scale=1.0, prior_steps=2, prior_guidance_scale=3.0, upsample_steps=1,
     prior="autoregressive",
 )  # fmt: skip
-OTHERS = [replace(APPLE, prompt="a cat", seed=1, prior_guidance_scale=1.0), replace(APPLE, seed=9), replace(APPLE, prompt="fog")]
+OTHERS = [
+    replace(APPLE, prompt="a cat", seed=1, prior_guidance_scale=1.0),
+    replace(APPLE, seed=9),
+    replace(APPLE, prompt="fog"),
+]
 
 
 @pytest.fixture(scope="module")
