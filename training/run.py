@@ -16,7 +16,7 @@ from training import build_nets
 from training.bank import make_bank, read_bank
 from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_prior_ar
 from training.config import Recipe, StageConfig
-from training.data.colours import colourable
+from training.data.colours import colourable_rows
 from training.data.large import LargeSprites
 from training.data.own import OWN, Pairs
 from training.data.scene_maker import SceneMaker, Shares
@@ -40,7 +40,6 @@ from training.tasks.upsample_1024 import Upsample1024Task
 from training.text_tower import WHEEL, convert
 
 BANK_PX, SHARP_PX = 128, 256
-TAKES_COLOUR = 0.6  # of a sprite's pixels; below it a caption's colour would hardly be seen
 NORMALISED_OVER = 4096  # examples from which the prior's mean and standard deviation are taken
 
 
@@ -167,9 +166,8 @@ class Run:
         if (self.data / OWN).is_file():
             return Pairs.load(self.data, size_px)
         sprites = SpriteBank.load(self.data, sprites_px, self.device)
-        takes = (colourable(sprites.levels[32]) > TAKES_COLOUR).nonzero().flatten().tolist()
         shares = Shares(**self.recipe.scenes.model_dump())
-        return Scenes(SceneMaker(sprites.infos, HeldOut.read(), shares, frozenset(takes)), sprites, size_px)
+        return Scenes(SceneMaker(sprites.infos, HeldOut.read(), shares, colourable_rows(sprites.levels)), sprites, size_px)
 
     @property
     def _bank(self) -> Path:

@@ -151,14 +151,14 @@ def eval_page(
 @eval_app.command("lists")
 def eval_lists(data: DataDir) -> None:
     """Draw the prompt lists by lot anew, after sprites, words or what is held out have changed."""
-    from evals.quality.exam import colourable_rows
     from evals.quality.lots import Lots
+    from training.data.colours import colourable_rows
     from training.data.sprite_bank import SpriteBank
     from training.data.vocabulary import HeldOut
 
     with plain_faults():
         bank = SpriteBank.load(data, 32)
-        lengths = Lots(bank.infos, HeldOut.read(), colourable_rows(bank)).write()
+        lengths = Lots(bank.infos, HeldOut.read(), colourable_rows(bank.levels)).write()
     typer.echo("\n".join(f"{name}: {length} prompts" for name, length in lengths.items()))
 
 

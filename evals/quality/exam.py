@@ -22,7 +22,7 @@ from evals.quality.conditioning import Conditioning
 from evals.quality.grids import Cell, grid
 from evals.quality.pictures import SMALL_PX, Job, Pictures
 from evals.quality.report import Figure, Report
-from training.data.colours import colourable
+from training.data.colours import colourable_rows
 from training.data.compose import compose
 from training.data.errors import DataError
 from training.data.scene_maker import SceneMaker
@@ -30,7 +30,6 @@ from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 
 RENDERS_SEED = "renders that no training run drew"
-COLOURABLE, COLOURABLE_PX = 0.6, 32
 """Share of a sprite that must take a colour before it is asked for in one."""
 SHOWN = 100
 
@@ -113,16 +112,11 @@ Part = Callable[[Exam], Report]
 def renders_of(bank: SpriteBank, count: int) -> Renders:
     """True pictures with captions in wordings that training never used, from fresh scenes; the same for each model."""
     held_out, rng = HeldOut.read(), random.Random(RENDERS_SEED)
-    maker = SceneMaker(bank.infos, held_out, colourable=colourable_rows(bank))
+    maker = SceneMaker(bank.infos, held_out, colourable=colourable_rows(bank.levels))
     maker.templates = sorted(held_out.templates)
     scenes = [maker.draw(rng) for _ in range(count)]
     pixels = torch.cat([compose(scenes[at : at + 100], bank, SMALL_PX).pixels for at in range(0, count, 100)])
     return Renders(pixels, tuple(scene.caption for scene in scenes))
-
-
-def colourable_rows(bank: SpriteBank) -> frozenset[int]:
-    """The bank's rows that show a colour that they are given."""
-    return frozenset((colourable(bank.levels[COLOURABLE_PX]) > COLOURABLE).nonzero().flatten().tolist())
 
 
 def pixels_of(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:

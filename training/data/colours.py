@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ SATURATION = 0.82
 CONTRAST = 0.5
 """What is left of the differences in lightness: enough to show the shapes, too little to change the colour's name."""
 
+LOOKED_AT_PX = 32
+SHOWS_COLOUR = 0.6
+"""Share of a sprite's pixels that has to take a colour; below it a caption's colour would hardly be seen."""
+
 
 def colourise(sprites: Tensor, colours: Sequence[str]) -> Tensor:
     """Sprites (n, 4, L, L) in [0, 1], premultiplied, each given the hue of its colour's name; near-white and near-black stay.
@@ -70,6 +74,11 @@ def colourable(sprites: Tensor) -> Tensor:
     alpha = rgba[:, 3:]
     share = takes_colour(rgba[:, :3] / alpha.clamp_min(1 / 255))
     return (share * alpha).sum((1, 2, 3)) / alpha.sum((1, 2, 3)).clamp_min(1e-6)
+
+
+def colourable_rows(levels: Mapping[int, Tensor]) -> frozenset[int]:
+    """The rows of a sprite bank whose sprites show a colour that they are given. levels: the bank's."""
+    return frozenset((colourable(levels[LOOKED_AT_PX]) > SHOWS_COLOUR).nonzero().flatten().tolist())
 
 
 def _rise(value: Tensor, low: float, high: float) -> Tensor:
