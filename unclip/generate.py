@@ -110,7 +110,7 @@ def stages_ahead(client: UnclipClient, request: Request) -> dict[str, int | None
     instead |= {"decoder": "decoder_turbo"} if request.decoder == "turbo" else {}
     fields = {"prior": "prior_steps", "decoder": "steps", "upsample_256": "upsample_steps"}
     steps = {stage: getattr(request, field) or int(model.defaults[field]) for stage, field in fields.items()}
-    passed_by = {"upsample_1024"} if request.size == "256x256" else set()
+    passed_by = {"upsample_1024"} if request.size in (None, "256x256") else set()
     return {
         instead.get(stage, stage): None if stage in instead else steps.get(stage)
         for stage in model.stages
