@@ -147,12 +147,9 @@ def paint_apart(model_dir: Path, todo: Sequence[tuple[Job, Path]], processes: in
             if (fault := _next_told(told, painters)) is not None:
                 raise ModelError(fault)
             yield
-    except BaseException:
-        for painter in painters:
-            painter.terminate()
-        raise
     finally:
-        for painter in painters:
+        for painter in painters:  # all is told, or the rest is not wanted any more
+            painter.terminate()
             painter.join()
 
 
