@@ -62,8 +62,8 @@ class Run:
         ranks: Ranks = ALONE,
         init_from: Path | None = None,
     ) -> None:
-        """data: a folder that `unclip data pack` or `training.data.own.prepare` wrote. init_from: a model folder whose weights the
-        nets start from where shapes fit. out: gets one folder per stage, and `out/<recipe name>/`, the packed model."""
+        """data: a folder that `unclip data pack` or `training.data.own.prepare` wrote. init_from: a model folder whose weights
+        the nets start from where shapes fit. out: gets one folder per stage, and `out/<recipe name>/`, the packed model."""
         self.recipe, self.data, self.out, self.report = recipe, data, out, report
         self.device, self.ranks, self.init_from = device, ranks, init_from
         self.towers = out / "clip"

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize, one_hot
 
 from evals.judges.groups import Groups
 from evals.judges.views import SIZE_PX, windows, worsen
-from training.data.colours import HUES, colourable
+from training.data.colours import HUES, SHOWS_COLOUR, colourable
 from training.data.compose import compose
 from training.data.scene_maker import SceneMaker, Shares
 from training.data.scenes import COLOURS, Scene
@@ -34,7 +34,6 @@ MOST_CROPS = 2
 NO_COLOUR, UNCLEAR = len(COLOURS), -1
 MOST, FEW = 0.6, 0.2
 """A sprite is said to be of a colour by nature where more than the first share of it is, and of none below the second."""
-MOSTLY_COLOURABLE = 0.6
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def natural_colours(bank: SpriteBank) -> tuple[list[int], list[bool]]:
         share, which = colour_shares(chunk).max(1)
         named = torch.where(share > MOST, which, torch.where(share < FEW, NO_COLOUR, UNCLEAR))
         natural += named.tolist()
-        takes += (colourable(chunk) > MOSTLY_COLOURABLE).tolist()
+        takes += (colourable(chunk) > SHOWS_COLOUR).tolist()
     return natural, takes
 
 
