@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ModelError
 from contract.settings import Settings
 from contract.spec import GenerateSpec
-from workers.engine import Picture, Stage
+from workers.engine import CannotDraw, Picture, Stage
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
@@ -32,8 +32,13 @@ class CascadeStages:
         return self.cascade.steps(request_of(spec, 0))
 
     def admit(self, spec: GenerateSpec, index: int) -> Row:
-        """Return picture `index` of a spec as a row at the first stage. Raises models.errors.ModelError."""
-        return self.cascade.admit(request_of(spec, index))
+        """Return picture `index` of a spec as a row at the first stage. Raises CannotDraw, models.errors.ModelError."""
+        from models.errors import PartMissing
+
+        try:
+            return self.cascade.admit(request_of(spec, index))
+        except PartMissing as error:
+            raise CannotDraw(str(error)) from error
 
     def picture(self, row: Row) -> Picture:
         """Return a done row's picture."""

@@ -84,6 +84,10 @@ class Stages(Protocol[AnyRow]):
         ...
 
 
+class CannotDraw(Exception):
+    """A spec that needs a part which the loaded model was packed without; the message is for the caller."""
+
+
 @dataclass(frozen=True)
 class Order:
     """A job as the engine draws it. `deadline`: seconds on the engine's clock."""
@@ -148,6 +152,10 @@ class Engine(Generic[AnyRow]):
         started = self.clock()
         try:
             ticket.seats = [Seat(ticket, self.cascade.admit(order.spec, index)) for index in range(order.spec.n)]
+        except CannotDraw as error:
+            # Asked of another model, by an API that serves another: the device is sound, so it does not count as raised.
+            self._outcomes.append(Failed(order, JobFault(code="part_missing", message=str(error))))
+            return
         except Exception as error:
             self._log.exception("a job could not begin", job_id=order.job_id)
             self._count_raised(order.job_id, error)

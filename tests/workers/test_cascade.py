@@ -143,3 +143,12 @@ def test_openmp_is_tuned_before_torch_loads_it():
 def test_a_device_that_is_not_there_is_told_in_the_services_own_words():
     with pytest.raises(ModelError, match="UNCLIP_DEVICE"):
         device_of(Settings(device="cuda:99"))
+
+
+@pytest.mark.parametrize("asked", [{"decoder": "turbo"}, {"prior": "autoregressive"}])
+def test_jobs_for_parts_that_the_model_lacks_fail_by_name_and_do_not_stop_the_engine(cascade, asked):
+    engine = Engine(cascade, ROOMY)
+    for number in range(10):
+        engine.admit(order(f"job-{number}", **asked))  # as many raised ones would be EngineBroken
+    faults = {outcome.fault.code for outcome in engine.outcomes() if isinstance(outcome, Failed)}
+    assert faults == {"part_missing"}
