@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from models.nets.text_proj import TextProjConfig, TextProjection
-from models.nets.unet import UNet, UNetConfig
-from models.nets.widen import widen_conv_in
 from models.samplers.schedule import Schedule
+from tests.training.tiny_decoder import tiny_decoder
 from tests.training.tiny_source import TinySource
 from training.masks import draw_masks
-from training.tasks.decoder import DecoderNet, DecoderTask
+from training.tasks.decoder import DecoderTask
 from training.tasks.inpaint import InpaintTask
 
-DIM = 16
 SCHEDULE = Schedule.named("squaredcos_cap_v2")
-
-
-def small_net() -> DecoderNet:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    unet = UNet(
-        UNetConfig(
-            in_channels=3, out_channels=3, block_out_channels=(8, 16), layers_per_block=1, attention=(False, True),
-            mid_attention=True, attention_head_dim=8, cross_attention_dim=DIM, class_embed_type="identity",
-            norm_num_groups=4, patch_size=4,
-        )
-    )  # fmt: skip
-    proj = TextProjection(TextProjConfig(DIM, unet.config.time_embed_dim, DIM))
-    return DecoderNet(widen_conv_in(unet, 7), proj)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -43,16 +26,16 @@ def new_weights_gradient(task: DecoderTask) -> torch.Tensor:
 
 
 def test_the_decoders_own_stage_leaves_the_inpainting_weights_at_zero() -> None:
-    assert (new_weights_gradient(DecoderTask(small_net(), TinySource(), SCHEDULE)) == 0).all()
+    assert (new_weights_gradient(DecoderTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE)) == 0).all()
 
 
 def test_the_inpaint_stage_teaches_every_one_of_them() -> None:
-    gradient = new_weights_gradient(InpaintTask(small_net(), TinySource(), SCHEDULE, "object"))
+    gradient = new_weights_gradient(InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, "object"))
     assert (gradient.unflatten(1, (4, 16)).abs().amax((0, 2, 3, 4)) > 0).all()
 
 
 def test_it_learns() -> None:
-    net = small_net()
+    net = tiny_decoder(patch_size=4)
     task, optimizer = InpaintTask(net, TinySource(), SCHEDULE, "object"), torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for step in range(25):
@@ -66,7 +49,7 @@ def test_it_learns() -> None:
 
 def test_a_share_of_the_pictures_is_painted_whole() -> None:
     source = TinySource()
-    task = InpaintTask(small_net(), source, SCHEDULE, "object")
+    task = InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, "object")
     _, masks = task.known(source.take(200, seeded()), seeded())
     whole = (masks == 1).all(-1).all(-1).float().mean()
     assert 0.2 < whole < 0.4
@@ -75,7 +58,10 @@ def test_a_share_of_the_pictures_is_painted_whole() -> None:
 def test_the_policy_decides_the_masks() -> None:
     source = TinySource()
     of = source.take(8, seeded())
-    told = [InpaintTask(small_net(), source, SCHEDULE, policy).known(of, seeded(1))[1] for policy in ("object", "random")]
+    told = [
+        InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, policy).known(of, seeded(1))[1]
+        for policy in ("object", "random")
+    ]
     drawn = [draw_masks(of.owners, policy, seeded(1)) for policy in ("object", "random")]
     for masks, expected in zip(told, drawn, strict=True):
         is_whole = (masks == 1).flatten(1).all(1)
@@ -83,5 +69,5 @@ def test_the_policy_decides_the_masks() -> None:
 
 
 def test_the_grid_shows_the_picture_what_is_told_and_what_is_painted() -> None:
-    task = InpaintTask(small_net(), TinySource(), SCHEDULE, "object")
+    task = InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, "object")
     assert task.grid(task.net).shape == (3, 4 * 66 + 2, 12 * 66 + 2)

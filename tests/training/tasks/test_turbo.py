@@ -9,30 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from models.inpainting import Known, inpaint_input
-from models.nets.text_proj import TextProjConfig, TextProjection
-from models.nets.unet import UNet, UNetConfig
-from models.nets.widen import widen_conv_in
 from models.samplers import ddim_step, predict_eps
 from models.samplers.schedule import Schedule
+from tests.training.tiny_decoder import tiny_decoder
 from tests.training.tiny_source import TinySource
 from training.tasks.decoder import DecoderNet, DecoderTask
 from training.tasks.turbo import Condition, Distillation, TurboTask, ddim_target, student_of, travel
 
-DIM = 16
 SCHEDULE = Schedule.named("squaredcos_cap_v2")
 
 
 def tiny_task(**how: float) -> TurboTask:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    unet = UNet(
-        UNetConfig(
-            in_channels=3, out_channels=3, block_out_channels=(8, 16), layers_per_block=1, attention=(False, True),
-            mid_attention=True, attention_head_dim=8, cross_attention_dim=DIM, class_embed_type="identity",
-            norm_num_groups=4, patch_size=8,
-        )
-    )  # fmt: skip
-    teacher = DecoderNet(widen_conv_in(unet, 7), TextProjection(TextProjConfig(DIM, unet.config.time_embed_dim, DIM)))
+    teacher = tiny_decoder(patch_size=8)
     return TurboTask(student_of(teacher), teacher, TinySource(size_px=32), SCHEDULE, Distillation(guidance_scale=3.0, **how))  # type: ignore[arg-type]
 
 
