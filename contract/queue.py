@@ -6,7 +6,6 @@ blob and its worker writes it: the API's wish to cancel would overwrite that, or
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,8 +37,9 @@ from rq.utils import utcformat
 from contract.errors import JobNotCancelable, JobNotFound, QueueDown, QueueFull
 from contract.record import JobFault, JobRecord, JobResult, Progress
 from contract.settings import Settings
-from contract.spec import GenerateSpec
+from contract.spec import LOCAL_KEY, AnySpec, Spec, read_spec, write_spec
 from contract.states import JobState, state_from_rq
+from contract.store import JOB_ID
 
 DRAW = "workers.draw.draw"
 """The one function name that jobs carry. A string, so that whoever submits need not import the worker."""
@@ -48,7 +48,6 @@ MAX_RETRIES = 2
 CANCEL_FIELD = "unclip_cancel_requested"
 """Field of a running job's hash that asks its worker to stop; RQ leaves fields it does not know alone."""
 Model = TypeVar("Model", bound=BaseModel)
-JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 # One atomic step, so that a worker claiming the job (under WATCH of the same key) sees all of it or nothing.
 # KEYS: job, queue, intermediate list, canceled registry. ARGV: job id, ended_at, retention in seconds, now.
@@ -68,7 +67,7 @@ return status
 """
 
 
-def queue_name(lane: str = "interactive", key: str = "local") -> str:
+def queue_name(lane: str = "interactive", key: str = LOCAL_KEY) -> str:
     """Return the RQ queue of one lane and API key."""
     return f"{lane}:{key}"
 
@@ -111,7 +110,7 @@ class JobQueue:
         self._queue = Queue(queue_name(), connection=redis, serializer=JSONSerializer)
         self._cancel = redis.register_script(_CANCEL_SCRIPT)
 
-    def submit(self, spec: GenerateSpec) -> JobRecord:
+    def submit(self, spec: Spec) -> JobRecord:
         """Queue a job for `spec` and return its record. Raises QueueFull when as many wait as the settings allow."""
         with outages():
             waiting = self.depth()
@@ -119,10 +118,10 @@ class JobQueue:
                 raise QueueFull(waiting, self._settings.max_queue_depth)
             job = self._queue.create_job(
                 DRAW,
-                kwargs={"spec": spec.model_dump(mode="json")},
+                kwargs={"spec": write_spec(spec)},
                 job_id=uuid4().hex,
                 # RQ would put the prompt here, and from here into its log.
-                description=f"{spec.operation} {spec.n} x {spec.size}",
+                description=f"{spec.operation} {spec.pictures} x {spec.size}",
                 timeout=self._settings.job_timeout_seconds,
                 result_ttl=self._settings.result_ttl_seconds,
                 failure_ttl=self._settings.result_ttl_seconds,
@@ -196,7 +195,7 @@ class JobQueue:
 def _record(job: Job, result: Result | None, queue_position: int | None) -> JobRecord:
     """Read RQ's job as ours. Raises JobNotFound where what it holds is not a job of ours, or half expired."""
     state = state_from_rq(job.get_status(refresh=False))
-    spec = _parsed(GenerateSpec, job.kwargs.get("spec"))
+    spec = _spec(job.kwargs.get("spec"))
     done = _parsed(JobResult, result.return_value if result else None) if state is JobState.SUCCEEDED else None
     if spec is None or (state is JobState.SUCCEEDED and done is None):
         raise JobNotFound(job.id)
@@ -213,6 +212,9 @@ def _record(job: Job, result: Result | None, queue_position: int | None) -> JobR
         progress=_progress(job, state),
         queue_position=queue_position if state is JobState.QUEUED else None,
         images=done.images if done else (),
+        blocked=done.blocked if done else (),
+        attachments=done.attachments if done else {},
+        source_prompt=done.source_prompt if done else None,
         native_size=done.native_size if done else None,
         truncated_tokens=done.truncated_tokens if done else job.meta.get("truncated_tokens"),
         timings=done.timings if done else {},
@@ -232,6 +234,13 @@ def _fault(job: Job) -> JobFault:
     """Why the job failed: what its worker wrote, else that its workers were lost one after another."""
     told = _parsed(JobFault, job.meta.get("error"))
     return told or JobFault(code="worker_lost", message="the workers that drew this job stopped before it was done")
+
+
+def _spec(value: Any) -> AnySpec | None:
+    try:
+        return read_spec(value)
+    except ValidationError:
+        return None
 
 
 def _parsed(model: type[Model], value: Any) -> Model | None:

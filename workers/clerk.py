@@ -182,8 +182,8 @@ class Clerk:
             self._log.warning("a job was refused", job_id=holding.id, code=refused.fault.code)
             self._unrecorded[holding.id] = refused.fault
             return True
-        self._log.info("a job begins", job_id=holding.id, pictures=spec.n, steps=spec.steps)
-        self._drawing[holding.id] = spec.n
+        self._log.info("a job begins", job_id=holding.id, pictures=spec.pictures, operation=spec.operation, steps=spec.steps)
+        self._drawing[holding.id] = spec.pictures
         self.for_engine.put(Order(holding.id, spec, self.clock() + (holding.job.timeout or float("inf"))))
         return True
 

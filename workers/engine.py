@@ -16,7 +16,7 @@ import numpy.typing as npt
 import structlog
 
 from contract.record import JobFault, Progress
-from contract.spec import GenerateSpec
+from contract.spec import AnySpec
 from workers.pick import Batch, Budget, Load, pick
 
 DONE = "done"
@@ -71,16 +71,16 @@ class Stages(Protocol[AnyRow]):
         """The stages by name, in order of travel."""
         ...
 
-    def steps(self, spec: GenerateSpec, /) -> Mapping[str, int]:
+    def steps(self, spec: AnySpec, /) -> Mapping[str, int]:
         """The stages that a spec's rows travel, in order, and how many steps they take in each."""
         ...
 
-    def admit(self, spec: GenerateSpec, index: int) -> AnyRow:
-        """Return picture `index` of a job as a row at step 0 of the first stage."""
+    def admit(self, order: Order, index: int, /) -> AnyRow:
+        """Return picture `index` of a job as a row at step 0 of its first stage."""
         ...
 
-    def picture(self, row: AnyRow) -> Picture:
-        """Return a done row's picture, (height, width, 3)."""
+    def product(self, row: AnyRow, /) -> Product:
+        """Return what a done row gave."""
         ...
 
 
@@ -90,11 +90,27 @@ class CannotDraw(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """A job as the engine draws it. `deadline`: seconds on the engine's clock."""
+    """A job as the engine draws it. `deadline`: on the engine's clock. `inputs`: the spec's sources and masks, by id."""
 
     job_id: str
-    spec: GenerateSpec
+    spec: AnySpec
     deadline: float
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one row gave: its pixels, and what is told and kept beside them (see `contract.record.ImageRecord`).
+
+    `latent`: the bipartite latent as a file. `attachments`: further pictures by what they are, as `mask`.
+    """
+
+    pixels: Picture
+    latent: bytes | None = None
+    candidate_scores: tuple[float, ...] = ()
+    at: float | None = None
+    attachments: Mapping[str, Picture] = field(default_factory=dict)
+    source_prompt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +118,14 @@ class Drawn:
     """A job whose pictures are all there, in order of their index. `seconds`: compute per stage, over all its rows."""
 
     order: Order
-    pictures: Sequence[Picture]
+    products: Sequence[Product]
     seconds: Mapping[str, float]
     truncated_tokens: int
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """The pixels alone."""
+        return [product.pixels for product in self.products]
 
 
 @dataclass(frozen=True)
@@ -126,11 +147,11 @@ class Ticket(Generic[AnyRow]):
 
 @dataclass(eq=False)
 class Seat(Generic[AnyRow]):
-    """A row of a ticket; it gives way to its picture once that is there."""
+    """A row of a ticket; it gives way to its product once that is there."""
 
     ticket: Ticket[AnyRow]
     row: AnyRow
-    picture: Picture | None = None
+    product: Product | None = None
 
 
 class Engine(Generic[AnyRow]):
@@ -151,7 +172,7 @@ class Engine(Generic[AnyRow]):
         ticket = Ticket[AnyRow](order)
         started = self.clock()
         try:
-            ticket.seats = [Seat(ticket, self.cascade.admit(order.spec, index)) for index in range(order.spec.n)]
+            ticket.seats = [Seat(ticket, self.cascade.admit(order, index)) for index in range(order.spec.pictures)]
         except CannotDraw as error:
             # Asked of another model, by an API that serves another: the device is sound, so it does not count as raised.
             self._outcomes.append(Failed(order, JobFault(code="part_missing", message=str(error))))
@@ -184,7 +205,7 @@ class Engine(Generic[AnyRow]):
 
     def loads(self) -> list[Load[Seat[AnyRow]]]:
         """Return what waits at each stage, in order of travel."""
-        seats = [seat for ticket in self.tickets.values() for seat in ticket.seats if seat.picture is None]
+        seats = [seat for ticket in self.tickets.values() for seat in ticket.seats if seat.product is None]
         loads = []
         for name, stage in self.cascade.stages.items():
             here = [seat for seat in seats if seat.row.stage == name]
@@ -202,8 +223,8 @@ class Engine(Generic[AnyRow]):
             return None
         steps = self.cascade.steps(ticket.order.spec)
         weights = {name: self.cascade.stages[name].cost * count for name, count in steps.items()}
-        shares = [row_share(seat.row, weights) if seat.picture is None else 1.0 for seat in ticket.seats]
-        row = next((seat.row for seat in ticket.seats if seat.picture is None), ticket.seats[-1].row)
+        shares = [row_share(seat.row, weights) if seat.product is None else 1.0 for seat in ticket.seats]
+        row = next((seat.row for seat in ticket.seats if seat.product is None), ticket.seats[-1].row)
         return Progress(stage=row.stage, step=row.step, steps=row.steps, fraction=min(1.0, sum(shares) / len(shares)))
 
     def _run(self, batch: Batch[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
@@ -255,16 +276,16 @@ class Engine(Generic[AnyRow]):
     def _retire(self, seat: Seat[AnyRow]) -> None:
         ticket = seat.ticket
         try:
-            seat.picture = self.cascade.picture(seat.row)
+            seat.product = self.cascade.product(seat.row)
         except Exception:
             self._log.exception("a finished row gave no picture", job_id=ticket.order.job_id)
             self._fail(ticket, JobFault(code="engine_failure", message="the finished picture could not be read out"))
             return
-        pictures = [each.picture for each in ticket.seats if each.picture is not None]
-        if len(pictures) == len(ticket.seats):
+        products = [each.product for each in ticket.seats if each.product is not None]
+        if len(products) == len(ticket.seats):
             del self.tickets[ticket.order.job_id]
             truncated = max(each.row.truncated_tokens for each in ticket.seats)
-            self._outcomes.append(Drawn(ticket.order, pictures, ticket.seconds, truncated))
+            self._outcomes.append(Drawn(ticket.order, products, ticket.seconds, truncated))
 
     def _fail(self, ticket: Ticket[AnyRow], fault: JobFault) -> None:
         if self.tickets.pop(ticket.order.job_id, None) is not None:

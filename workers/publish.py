@@ -18,10 +18,10 @@ from PIL import Image
 
 from contract.errors import ImageNotFound, StoreDown
 from contract.record import ImageRecord, JobFault, JobResult
-from contract.spec import MAX_PICTURES
-from contract.store import CONTENT_TYPE, image_id
+from contract.spec import OutputFormat
+from contract.store import CONTENT_TYPES, LATENT_TYPE, image_id, latent_id
 from workers.backoff import Backoff
-from workers.engine import Drawn, Picture
+from workers.engine import Drawn, Order, Picture
 
 PUBLISH = "publish"
 """Name of the time that encoding and storing takes, among the stages' names in a result's timings."""
@@ -36,8 +36,8 @@ class Store(Protocol):
         """Keep a picture, whole or not at all. Raises StoreDown."""
         ...
 
-    def delete(self, image_id: str, /) -> None:
-        """Remove a picture, if it is there. Raises StoreDown."""
+    def delete_job(self, job_id: str, /) -> None:
+        """Remove whatever was kept of a job. Raises StoreDown."""
         ...
 
 
@@ -127,48 +127,63 @@ class Publisher:
     def _store_picture(self, drawn: Drawn, index: int) -> ImageRecord:
         order = drawn.order
         size_px = order.spec.size_px
-        data = encode_png(drawn.pictures[index], size_px)
-        picture_id = image_id(order.job_id, index)
+        product = drawn.products[index]
+        data = encode(product.pixels, size_px, order.spec.output_format, order.spec.output_compression)
+        content_type = CONTENT_TYPES[order.spec.output_format]
+        self._put(order, image_id(order.job_id, index), data, content_type)
+        if product.latent is not None:
+            self._put(order, latent_id(order.job_id, index), product.latent, LATENT_TYPE)
+        return ImageRecord(
+            id=image_id(order.job_id, index),
+            index=index,
+            seed=order.spec.picture_seed(index),
+            width=size_px,
+            height=size_px,
+            content_type=content_type,
+            bytes=len(data),
+            latent_id=None if product.latent is None else latent_id(order.job_id, index),
+            candidate_scores=product.candidate_scores,
+            at=product.at,
+        )
+
+    def _put(self, order: Order, thing_id: str, data: bytes, content_type: str) -> None:
+        """Put one file, as often as it takes. Raises StoreDown at the job's deadline, Abandoned when nobody wants it."""
         backoff = Backoff(first_seconds=0.2, most_seconds=5.0)
         while True:
             if self._closing.is_set() or order.job_id in self._unwanted:
                 raise Abandoned
             try:
-                self._store.put(picture_id, data, CONTENT_TYPE)
-                break
+                self._store.put(thing_id, data, content_type)
+                return
             except StoreDown as error:
                 wait = backoff.next_seconds()
                 if time.monotonic() + wait >= order.deadline:
                     raise
                 self._log.warning("the image store does not answer", job_id=order.job_id, reason=error.reason)
                 self._closing.wait(wait)
-        return ImageRecord(
-            id=picture_id,
-            index=index,
-            seed=order.spec.picture_seed(index),
-            width=size_px,
-            height=size_px,
-            content_type=CONTENT_TYPE,
-            bytes=len(data),
-        )
 
     def _remove(self, job_id: str) -> None:
         try:
-            for index in range(MAX_PICTURES):
-                self._store.delete(image_id(job_id, index))
+            self._store.delete_job(job_id)
         except StoreDown as error:
             self._log.warning("pictures of an ended job stay in the store", job_id=job_id, reason=error.reason)
         except ImageNotFound:
             return  # not an id of ours, so there never was a picture
 
 
-def encode_png(picture: Picture, size_px: int) -> bytes:
-    """Encode a native picture, (height, width, 3) uint8, as a PNG of `size_px` squared; resampled if need be."""
+def encode(picture: Picture, size_px: int, output_format: OutputFormat, compression: int) -> bytes:
+    """Encode a native picture, (height, width, 3) uint8, as a file of `size_px` squared; resampled if need be.
+
+    compression: JPEG's and WebP's quality, 0 to 100.
+    """
     image = Image.fromarray(picture)
     if image.size != (size_px, size_px):
         # Down, averages are exact for the whole factors that there are; up, Lanczos keeps edges.
         way = Image.Resampling.BOX if image.width > size_px else Image.Resampling.LANCZOS
         image = image.resize((size_px, size_px), way)
     file = io.BytesIO()
-    image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+    if output_format == "png":
+        image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+    else:
+        image.save(file, format=output_format.upper(), quality=compression)
     return file.getvalue()

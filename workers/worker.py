@@ -27,7 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
-from contract.spec import GenerateSpec
+from contract.spec import AnySpec, read_spec
 
 
 @dataclass
@@ -96,7 +96,7 @@ class EngineWorker(BaseWorker):
         queue, job_id = self._next_id(wait_seconds)
         return self._take(queue, job_id) if queue and job_id else None
 
-    def spec_of(self, holding: Holding) -> GenerateSpec:
+    def spec_of(self, holding: Holding) -> AnySpec:
         """Read what a claimed job asks for. Raises Refused for another function than ours, or an unreadable spec.
 
         RQ would import any function name that it finds in Redis; here the name is only ever compared.
@@ -108,7 +108,7 @@ class EngineWorker(BaseWorker):
         if name != DRAW or not isinstance(kwargs, dict):
             raise Refused(JobFault(code="unknown_function", message="this worker runs no such function"))
         try:
-            return GenerateSpec.model_validate(kwargs.get("spec"))
+            return read_spec(kwargs.get("spec"))
         except ValidationError as error:
             raise Refused(JobFault(code="invalid_spec", message="the job's spec does not fit this version")) from error
 

@@ -74,7 +74,7 @@ class JobResponse(BaseModel):
     )
     queue_position: int | None = Field(description="1 is next; null once the job has left the queue.")
     model: str = Field(examples=["unclip-bootstrap"])
-    prompt: str = Field(examples=["a red apple"])
+    prompt: str | None = Field(description="Null for operations without one.", examples=["a red apple"])
     n: int = Field(examples=[1])
     size: str = Field(examples=["256x256"])
     seed: int = Field(description="The job's seed: picture i has `seed + i`, counted modulo 2^32.", examples=[7])
@@ -98,7 +98,7 @@ class JobResponse(BaseModel):
             progress=JobProgress(**job.progress.model_dump()) if job.progress else None,
             queue_position=job.queue_position,
             model=job.spec.model,
-            prompt=job.spec.prompt,
+            prompt=getattr(job.spec, "prompt", None),
             n=job.spec.n,
             size=job.spec.size,
             seed=job.spec.seed,

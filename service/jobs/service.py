@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from contract.errors import JobCanceled, JobFailed, QueueDown, WaitTimedOut
 from contract.queue import JobQueue
 from contract.record import JobRecord
-from contract.spec import GenerateSpec
+from contract.spec import Spec
 from contract.states import JobState
 from service.images.service import ImagesService
 from service.offload import Offload
@@ -30,7 +30,7 @@ class JobsService:
         self.offload = offload
         self.wait_seconds = wait_seconds
 
-    async def submit(self, spec: GenerateSpec) -> JobRecord:
+    async def submit(self, spec: Spec) -> JobRecord:
         """Queue `spec`. Raises StoreDown, QueueDown or QueueFull, and then nothing is queued."""
         # A job whose pictures could not be kept would be drawn for nothing, and fail long after the caller has left.
         await self.images.ping()

@@ -48,9 +48,6 @@ class GenerationRequest(DrawingRequest):
         default=None, description="`opaque` and `auto` are without effect; `transparent` is refused."
     )
     moderation: Literal["auto", "low"] | None = Field(default=None, description=f"{IGNORED}: the filter is always the same.")
-    output_compression: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        default=None, description=f"{IGNORED}: PNG loses nothing."
-    )
     stream: bool | None = Field(default=None, description="Only false: streaming is refused by name.")
     partial_images: int | None = Field(default=None, description="Only 0: partial pictures are refused by name.")
     complexity: Any = Field(default=None, description="Refused by name.")

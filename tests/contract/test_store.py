@@ -16,7 +16,7 @@ from contract.settings import Settings
 from contract.store import ImageStore, image_id
 
 JOB = "0123456789abcdef" * 2
-PICTURE = b"\x89PNG" + bytes(range(256)) * 64
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 64
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -145,7 +145,7 @@ def test_a_folder_that_is_gone_is_an_outage(settings: Settings) -> None:
 def test_a_folder_url_names_the_folder(settings: Settings, tmp_path: Path) -> None:
     store = ImageStore.open(settings.model_copy(update={"storage_url": (tmp_path / "my pictures").as_uri()}))
     store.put(image_id(JOB, 3), PICTURE)
-    assert (tmp_path / "my pictures" / "images" / JOB / "3.png").read_bytes() == PICTURE
+    assert (tmp_path / "my pictures" / "images" / JOB / "3").read_bytes() == PICTURE
 
 
 def test_a_new_picture_folder_is_its_owners_alone(settings: Settings) -> None:
@@ -157,7 +157,7 @@ def test_a_put_replaces_the_file_and_never_writes_into_it(settings: Settings) ->
     """Who has the old picture open reads the old picture to its end: the new one is renamed into place."""
     store = ImageStore.open(settings)
     store.put(image_id(JOB, 0), PICTURE)
-    with (settings.data_dir / "images" / JOB / "0.png").open("rb") as reader:
+    with (settings.data_dir / "images" / JOB / "0").open("rb") as reader:
         store.put(image_id(JOB, 0), b"second")
         assert reader.read() == PICTURE
 

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 
 from contract.queue import queue_name
 from contract.settings import Settings
-from contract.spec import GenerateSpec
+from contract.spec import AnySpec, read_spec
 from contract.store import ImageStore, image_id
 
 NATIVE_SIZE = 256
@@ -47,8 +47,8 @@ class Painter:
 
     def succeed(self, job: Job, truncated_tokens: int = 0, keep: bool = True) -> None:
         """Store the job's pictures, then end it."""
-        spec = GenerateSpec.model_validate(job.kwargs["spec"])
-        pictures = [self._paint(job.id, index, spec) for index in range(spec.n)]
+        spec = read_spec(job.kwargs["spec"])
+        pictures = [self._paint(job.id, index, spec) for index in range(spec.pictures)]
         if not keep:
             self.store.delete(image_id(job.id, 0))
         job._result = {
@@ -70,7 +70,7 @@ class Painter:
             job._handle_failure("Traceback (most recent call last): secret", pipe)
             pipe.execute()
 
-    def _paint(self, job_id: str, index: int, spec: GenerateSpec) -> dict[str, Any]:
+    def _paint(self, job_id: str, index: int, spec: AnySpec) -> dict[str, Any]:
         data = painted(spec.picture_seed(index), spec.size_px)
         self.store.put(image_id(job_id, index), data)
         return {

@@ -43,7 +43,7 @@ BAD_FIELDS = [
     ({"size": 256}, "invalid_value", "size"),
     ({"model": "dall-e-9"}, "model_not_found", "model"),
     ({"model": ""}, "model_not_found", "model"),
-    ({"output_format": "webp"}, "unsupported_parameter", "output_format"),
+    ({"output_format": "svg"}, "unsupported_parameter", "output_format"),
     ({"output_format": "bmp"}, "invalid_value", "output_format"),
     # settings of the cascade
     ({"seed": -1}, "invalid_value", "seed"),

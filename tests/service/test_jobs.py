@@ -42,6 +42,16 @@ def test_a_queued_job_tells_its_place(client: TestClient) -> None:
 def test_the_spec_has_every_default_resolved(client: TestClient, queue: JobQueue) -> None:
     spec = queue.fetch(submit(client)).spec
     assert spec.model_dump() == {
+        "key": "local",
+        "lane": "interactive",
+        "output_compression": 100,
+        "metadata": True,
+        "previews": False,
+        "guidance_mode": "constant",
+        "guidance_bounds": (1.0, 30.0),
+        "prior_candidates": 2,
+        "conditioning": "prior",
+        "stop_at": None,
         "operation": "generate",
         "model": "unclip-bootstrap",
         "prompt": "a red apple",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from contract.spec import GenerateSpec
-from workers.engine import Picture
+from workers.engine import Order, Product
 
 NATIVE_SIZE = 8
 ORDER_OF_TRAVEL = ("prior", "decoder", "upsample_256", "done")
@@ -66,17 +67,18 @@ class PlainStages:
             "upsample_256": PlainStage("upsample_256", 2.0, 2 * step_seconds),
         }
 
-    def steps(self, spec: GenerateSpec) -> dict[str, int]:
+    def steps(self, spec: Any) -> dict[str, int]:
         return {"prior": spec.prior_steps, "decoder": spec.steps, "upsample_256": spec.upsample_steps}
 
-    def admit(self, spec: GenerateSpec, index: int) -> PlainRow:
+    def admit(self, order: Order, index: int) -> PlainRow:
+        spec: Any = order.spec
         if "unreadable" in spec.prompt:
             raise ValueError("no such words")
         return PlainRow(spec, spec.picture_seed(index), steps=spec.prior_steps, truncated_tokens=spec.prompt.count("…"))
 
-    def picture(self, row: PlainRow) -> Picture:
+    def product(self, row: PlainRow) -> Product:
         pixels = np.random.default_rng(row.state).integers(0, 256, (NATIVE_SIZE, NATIVE_SIZE, 3))
-        return pixels.astype(np.uint8)
+        return Product(pixels.astype(np.uint8))
 
 
 def make_spec(prompt: str = "a red apple", **fields: object) -> GenerateSpec:

@@ -76,7 +76,7 @@ def test_pictures_of_a_job_are_those_of_its_seeds(cascade):
 
 def test_each_stage_takes_the_steps_that_progress_counts_on(cascade):
     spec = make_spec(prior_steps=3, steps=5, upsample_steps=2)
-    row = cascade.admit(spec, 0)
+    row = cascade.admit(Order("one", spec, 60.0), 0)
     steps = {}
     while row.stage in cascade.stages:
         steps[row.stage] = row.steps

@@ -150,7 +150,7 @@ def test_a_job_that_cannot_begin_fails_by_itself(engine):
 
 
 def test_a_picture_that_cannot_be_read_out_fails_its_job(engine, cascade, monkeypatch):
-    monkeypatch.setattr(cascade, "picture", lambda row: 1 / 0)
+    monkeypatch.setattr(cascade, "product", lambda row: 1 / 0)
     assert draw(engine, order("a"))["a"].fault.code == "engine_failure"
 
 

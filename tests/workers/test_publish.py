@@ -16,8 +16,8 @@ from contract.errors import ImageNotFound, StoreDown
 from contract.record import JobFault, JobResult
 from contract.store import ImageStore, image_id
 from tests.workers.plain import make_spec
-from workers.engine import Drawn, Order
-from workers.publish import Publisher, encode_png
+from workers.engine import Drawn, Order, Product
+from workers.publish import Publisher, encode
 
 JOB_ID = "0123456789abcdef0123456789abcdef"
 
@@ -25,7 +25,8 @@ JOB_ID = "0123456789abcdef0123456789abcdef"
 def drawn(pictures: int = 1, side: int = 256, size: str = "256x256", seconds_left: float = 60) -> Drawn:
     spec = make_spec(n=pictures, size=size, seed=2**32 - 1)
     pixels = np.random.default_rng(1).integers(0, 256, (pictures, side, side, 3)).astype(np.uint8)
-    return Drawn(Order(JOB_ID, spec, time.monotonic() + seconds_left), list(pixels), {"decoder": 1.5}, truncated_tokens=3)
+    products = [Product(each) for each in pixels]
+    return Drawn(Order(JOB_ID, spec, time.monotonic() + seconds_left), products, {"decoder": 1.5}, truncated_tokens=3)
 
 
 class Inbox:
@@ -53,7 +54,7 @@ class Failing:
     def __init__(self, store: ImageStore, puts_down: float) -> None:
         self.store = store
         self.puts_down = puts_down
-        self.delete = store.delete
+        self.delete_job = store.delete_job
 
     def put(self, image_id: str, data: bytes, content_type: str) -> None:
         self.puts_down -= 1
@@ -98,7 +99,7 @@ def test_the_result_says_what_was_stored(publisher, store):
 
 def test_success_is_told_once_and_only_after_every_picture_is_readable(store):
     class Slow:
-        delete = store.delete
+        delete_job = store.delete_job
 
         def put(self, image_id: str, data: bytes, content_type: str) -> None:
             time.sleep(0.02)
@@ -115,7 +116,7 @@ def test_success_is_told_once_and_only_after_every_picture_is_readable(store):
 @pytest.mark.parametrize(("size", "side"), [("512x512", 512), ("1024x1024", 1024)])
 def test_a_larger_picture_is_resampled_by_lanczos(size, side):
     picture = drawn(side=256).pictures[0]
-    with Image.open(io.BytesIO(encode_png(picture, side))) as png:
+    with Image.open(io.BytesIO(encode(picture, side, "png", 100))) as png:
         expected = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
         assert np.array_equal(np.asarray(png), np.asarray(expected))
 
@@ -123,7 +124,7 @@ def test_a_larger_picture_is_resampled_by_lanczos(size, side):
 def test_a_smaller_picture_is_averaged():
     picture = np.zeros((1024, 1024, 3), np.uint8)
     picture[::2, ::2] = 200
-    with Image.open(io.BytesIO(encode_png(picture, 512))) as png:
+    with Image.open(io.BytesIO(encode(picture, 512, "png", 100))) as png:
         assert np.array_equal(np.asarray(png), np.full((512, 512, 3), 50))
 
 
@@ -160,7 +161,7 @@ def test_a_job_discarded_while_its_pictures_are_put_leaves_none(store):
     class Gate:
         """A real store whose puts wait."""
 
-        delete = store.delete
+        delete_job = store.delete_job
 
         def __init__(self) -> None:
             self.has_begun, self.is_open = threading.Event(), threading.Event()
@@ -215,7 +216,7 @@ def left_of(store: ImageStore, most: int = 10) -> list[int]:
 
 def test_a_fault_nobody_foresaw_fails_the_job(store):
     class Broken:
-        delete = store.delete
+        delete_job = store.delete_job
 
         def put(self, image_id: str, data: bytes, content_type: str) -> None:
             raise ZeroDivisionError
