@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ModelError
 from contract.settings import Settings
 from contract.spec import AnySpec, GenerateSpec
-from workers.engine import CannotDraw, Order, Product, Stage
+from workers.engine import CannotDraw, Order, Picture, Product, Stage
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
@@ -43,6 +43,10 @@ class CascadeStages:
     def product(self, row: Row) -> Product:
         """Return what a done row gave."""
         return Product(self.cascade.picture(row), candidate_scores=row.candidate_scores)
+
+    def preview(self, row: Row) -> Picture | None:
+        """Return the 64 px picture that the decoder expects; None before its first step."""
+        return self.cascade.preview(row)
 
 
 def request_of(spec: AnySpec, index: int) -> DrawRequest:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from contract.record import JobFault, JobResult
 from workers.backoff import Backoff
 from workers.engine import Order
+from workers.previews import PreviewBoard, encode_preview
 from workers.progress import ProgressBoard
 from workers.recovery import Recovery
 from workers.worker import EngineWorker, Holding, Refused
@@ -64,6 +65,7 @@ class Clerk:
         self.rows = rows
         self.clock = clock
         self.board = ProgressBoard(clock)
+        self.previews = PreviewBoard(clock)
         self.for_engine: queues.SimpleQueue[Order | Drop] = queues.SimpleQueue()
         self.error: BaseException | None = None
         self.engine_seen_at = clock()
@@ -155,6 +157,7 @@ class Clerk:
         if self._holdings and self._is_due("cancels"):
             self._pass_on_cancels()
             self._report_progress()
+            self._show_previews()
             self._done("cancels", CANCEL_POLL_SECONDS)
         if self._is_due("recovery"):
             for queue in self.worker.queues:
@@ -237,10 +240,20 @@ class Clerk:
             self.worker.report([(self._holdings[job_id], progress) for job_id, progress in due.items()])
             self.board.sent(due)
 
+    def _show_previews(self) -> None:
+        waiting = self.previews.waiting()
+        for job_id in waiting.keys() - self._holdings.keys():
+            self.previews.forget(job_id)
+        waiting = {job_id: sketch for job_id, sketch in waiting.items() if job_id in self._holdings}
+        if waiting:
+            self.worker.show([(id_, encode_preview(each), each.stage, each.picture) for id_, each in waiting.items()])
+            self.previews.sent(waiting)
+
     def _forget(self, job_id: str) -> None:
         self._holdings.pop(job_id, None)
         self._drawing.pop(job_id, None)
         self.board.forget(job_id)
+        self.previews.forget(job_id)
 
     def _after_outage(self) -> None:
         """Give every worker the time to say that it is alive, before anybody's silence is taken for death."""

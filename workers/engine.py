@@ -83,6 +83,10 @@ class Stages(Protocol[AnyRow]):
         """Return what a done row gave."""
         ...
 
+    def preview(self, row: AnyRow, /) -> Picture | None:
+        """Return what a row on its way is expected to become, small; None where nothing can be seen yet."""
+        ...
+
 
 class CannotDraw(Exception):
     """A spec that needs a part which the loaded model was packed without; the message is for the caller."""
@@ -111,6 +115,15 @@ class Product:
     at: float | None = None
     attachments: Mapping[str, Picture] = field(default_factory=dict)
     source_prompt: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """What picture number `picture` of a job looks like so far, from a row that stands in `stage`."""
+
+    pixels: Picture
+    stage: str
+    picture: int
 
 
 @dataclass(frozen=True)
@@ -226,6 +239,20 @@ class Engine(Generic[AnyRow]):
         shares = [row_share(seat.row, weights) if seat.product is None else 1.0 for seat in ticket.seats]
         row = next((seat.row for seat in ticket.seats if seat.product is None), ticket.seats[-1].row)
         return Progress(stage=row.stage, step=row.step, steps=row.steps, fraction=min(1.0, sum(shares) / len(shares)))
+
+    def sketch(self, job_id: str) -> Sketch | None:
+        """Return what the first unfinished picture of a job looks like so far; None where nothing can be seen yet."""
+        ticket = self.tickets.get(job_id)
+        index = next((i for i, seat in enumerate(ticket.seats) if seat.product is None), None) if ticket else None
+        if ticket is None or index is None:
+            return None
+        row = ticket.seats[index].row
+        try:
+            pixels = self.cascade.preview(row)
+        except Exception:
+            self._log.exception("a row gave no preview", job_id=job_id)  # the picture itself may still come out well
+            return None
+        return None if pixels is None else Sketch(pixels, row.stage, index)
 
     def _run(self, batch: Batch[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
         """One network call over the batch's rows; returns the seats that went bad. Time is shared evenly among the rows."""

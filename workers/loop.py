@@ -96,11 +96,19 @@ class Loop(Generic[AnyRow]):
                 self.publisher.publish(outcome, self._published)
             else:
                 self.clerk.end(job_id, outcome.fault)
-        for job_id in self.engine.tickets:
+        self._tell()
+        return is_busy
+
+    def _tell(self) -> None:
+        """Put up how far each job is, and what it looks like where its caller wants to see it."""
+        for job_id, ticket in self.engine.tickets.items():
             progress = self.engine.progress(job_id)
             if progress is not None:
                 self.clerk.board.post(job_id, progress)
-        return is_busy
+            if ticket.order.spec.previews and self.clerk.previews.is_due(job_id):
+                sketch = self.engine.sketch(job_id)
+                if sketch is not None:
+                    self.clerk.previews.post(job_id, sketch)
 
     def _published(self, job_id: str, outcome: JobResult | JobFault) -> None:
         self.clerk.end(job_id, outcome)

@@ -25,6 +25,7 @@ from rq.suspension import is_suspended
 from rq.utils import as_text, now
 from rq.worker import BaseWorker, WorkerStatus
 
+from contract.previews import post_preview
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
 from contract.spec import AnySpec, read_spec
@@ -148,6 +149,13 @@ class EngineWorker(BaseWorker):
             for holding, progress in told:
                 holding.job.meta["progress"] = progress.model_dump(mode="json")
                 pipe.hset(holding.job.key, "meta", holding.job.serializer.dumps(holding.job.meta))
+            pipe.execute()
+
+    def show(self, previews: Sequence[tuple[str, bytes, str, int]]) -> None:
+        """Put up previews: job id, PNG, stage and number of the picture."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            for job_id, png, stage, picture in previews:
+                post_preview(pipe, job_id, png, stage, picture)
             pipe.execute()
 
     def succeed(self, holding: Holding, result: JobResult) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contract.spec import GenerateSpec
-from workers.engine import Order, Product
+from workers.engine import Order, Picture, Product
 
 NATIVE_SIZE = 8
 ORDER_OF_TRAVEL = ("prior", "decoder", "upsample_256", "done")
@@ -79,6 +79,9 @@ class PlainStages:
     def product(self, row: PlainRow) -> Product:
         pixels = np.random.default_rng(row.state).integers(0, 256, (NATIVE_SIZE, NATIVE_SIZE, 3))
         return Product(pixels.astype(np.uint8))
+
+    def preview(self, row: PlainRow) -> Picture | None:
+        return None if row.stage == "prior" else np.full((NATIVE_SIZE, NATIVE_SIZE, 3), row.step, np.uint8)
 
 
 def make_spec(prompt: str = "a red apple", **fields: object) -> GenerateSpec:

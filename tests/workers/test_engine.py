@@ -214,3 +214,20 @@ def test_a_shared_call_is_charged_to_its_rows_in_equal_parts():
     ended = draw(engine, order("a", seed=1, prior_steps=3), order("b", n=2, seed=2, prior_steps=3))
     assert ended["a"].seconds["prior"] == pytest.approx(1.0)
     assert ended["b"].seconds["prior"] == pytest.approx(2.0)
+
+
+def test_a_sketch_shows_the_first_unfinished_picture_once_there_is_something_to_see(engine):
+    engine.admit(order("a", n=2, prior_steps=1, steps=3))
+    assert engine.sketch("a") is None
+    engine.tick()
+    engine.tick()
+    sketch = engine.sketch("a")
+    assert (sketch.stage, sketch.picture, int(sketch.pixels[0, 0, 0])) == ("decoder", 0, 1)
+    assert engine.sketch("unknown") is None
+
+
+def test_a_preview_that_cannot_be_made_does_not_disturb_its_job(engine, cascade, monkeypatch):
+    monkeypatch.setattr(cascade, "preview", lambda row: 1 / 0)
+    engine.admit(order("a"))
+    assert engine.sketch("a") is None
+    assert isinstance(draw(engine)["a"], Drawn)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from contract.errors import ImageNotFound
+from contract.previews import read_preview
 from contract.queue import queue_name
 from contract.record import Progress
 from contract.states import JobState
@@ -107,6 +108,18 @@ def test_the_same_seed_gives_the_same_pixels_alone_or_in_a_crowd(jobs, settings,
     store = ImageStore.open(settings)
     first, second = (np.asarray(Image.open(io.BytesIO(store.get(r.images[0].id).bytes))) for r in (alone, crowd))
     assert np.array_equal(first, second)
+
+
+def test_a_caller_who_asks_sees_previews_at_most_five_times_a_second(jobs, redis, start):
+    start(step_seconds=0.02)
+    watched, unwatched = jobs.submit(make_spec(steps=40, previews=True)).id, jobs.submit(make_spec(steps=9)).id
+    began = time.monotonic()
+    wait(jobs, watched)
+    preview = read_preview(redis, watched)
+    assert 2 <= preview.index <= 2 + 5 * (time.monotonic() - began)
+    with Image.open(io.BytesIO(preview.png)) as png:
+        assert png.format == "PNG"
+    assert read_preview(redis, unwatched) is None
 
 
 def test_a_bad_job_fails_and_the_worker_goes_on(jobs, start):
