@@ -4,6 +4,7 @@ UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
 │  │                              UnsupportedMediaType 415
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
+│  ├─ UrlRefused · UrlUnreachable
 │  └─ ContentBlocked              categories of the prompt filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
 ├─ Conflict            409        JobNotCancelable · JobCanceled
@@ -144,6 +145,24 @@ class PromptTooLong(InvalidPrompt):
 
     def __init__(self, characters: int, limit: int) -> None:
         super().__init__(f"the prompt has {characters} characters; at most {limit} are accepted")
+
+
+class UrlRefused(RequestError):
+    """An address that is never called: malformed, or leading into a private network."""
+
+    code = "url_refused"
+
+    def __init__(self, url: str, reason: str, param: str | None = None) -> None:
+        super().__init__(f"the address {shortened(url)!r} is refused: {reason}", param=param)
+
+
+class UrlUnreachable(RequestError):
+    """An address that was called and gave no usable answer."""
+
+    code = "url_unreachable"
+
+    def __init__(self, url: str, reason: str, param: str | None = None) -> None:
+        super().__init__(f"the address {shortened(url)!r} cannot be used: {reason}", param=param)
 
 
 class ContentBlocked(RequestError):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
 
+from contract.addresses import read_networks
 from contract.errors import SettingsWrong
 
 
@@ -71,6 +72,10 @@ class Settings(BaseSettings):
         default=None, description="How callers reach the API, for picture URLs; empty: as the request came in."
     )
     max_body_bytes: Count = Field(default=2**20, description="Largest request body.")
+    outbound_allowed_networks: str | None = Field(
+        default=None,
+        description="Private networks that picture addresses and webhooks may lead to: 10.1.0.0/16 and such, with commas.",
+    )
     max_prompt_characters: Count = Field(default=1000, description="Longest prompt.")
     sync_wait_seconds: Seconds = Field(
         default=580, description="How long /v1/images/generations waits for its job; OpenAI's clients give up after 600 s."
@@ -128,6 +133,12 @@ class Settings(BaseSettings):
         if not (parts.netloc if parts.scheme == "s3" else parts.scheme == "file" and not parts.netloc):
             raise ValueError("should be s3://bucket/prefix or file:///folder")
         return url
+
+    @field_validator("outbound_allowed_networks")
+    @classmethod
+    def _names_networks(cls, text: str | None) -> str | None:
+        read_networks(text or "")
+        return text
 
     @model_validator(mode="after")
     def _keys_are_a_pair(self) -> Self:

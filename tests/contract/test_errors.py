@@ -18,6 +18,8 @@ SAMPLES = [
     errors.UnknownModel("dall-e-9", ["unclip-bootstrap"]),
     errors.InvalidPrompt("the prompt holds control characters"),
     errors.PartMissing("prior", "autoregressive", "the autoregressive prior", ["diffusion"]),
+    errors.UrlRefused("https://10.0.0.1/", "it does not lead to a public address"),
+    errors.UrlUnreachable("https://example.com/", "no connection could be made"),
     errors.PromptEmpty(),
     errors.PromptTooLong(2000, 1000),
     ContentBlocked(["sexual"]),
