@@ -7,8 +7,8 @@ UnclipError
 │  ├─ UrlRefused · UrlUnreachable
 │  └─ ContentBlocked              categories of the prompt filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
-├─ Conflict            409        JobNotCancelable · JobCanceled
-├─ BusyError           429        QueueFull                        (Retry-After)
+├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
+├─ BusyError           429        QueueFull · KeyQueueFull         (Retry-After)
 ├─ OutageError         503        QueueDown · StoreDown            (Retry-After) · WaitTimedOut 504
 ├─ ServerError         500        JobFailed · InternalError
 ├─ SettingsWrong       no HTTP    a setting that is missing or cannot be used
@@ -272,6 +272,15 @@ class JobNotCancelable(Conflict):
         super().__init__(f"job {job_id} has already {state}; only queued and running jobs can be canceled", param="id")
 
 
+class JobNotEnded(Conflict):
+    """A job that cannot be deleted because it waits or runs."""
+
+    code = "job_not_ended"
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}; cancel it first, or wait for its end", param="id")
+
+
 class JobCanceled(Conflict):
     """A job that a caller waited for and somebody canceled."""
 
@@ -298,8 +307,19 @@ class QueueFull(BusyError):
 
     code = "queue_full"
 
-    def __init__(self, depth: int, limit: int) -> None:
+    def __init__(self, depth: int, limit: int, retry_after_seconds: int | None = None) -> None:
         super().__init__(f"{depth} jobs are waiting and the limit is {limit}; try again later")
+        self.retry_after_seconds = retry_after_seconds or BusyError.retry_after_seconds
+
+
+class KeyQueueFull(BusyError):
+    """One API key has as many jobs waiting as the operator allows it."""
+
+    code = "key_queue_full"
+
+    def __init__(self, depth: int, limit: int, retry_after_seconds: int | None = None) -> None:
+        super().__init__(f"{depth} jobs of this API key are waiting and its limit is {limit}; try again later")
+        self.retry_after_seconds = retry_after_seconds or BusyError.retry_after_seconds
 
 
 class OutageError(UnclipError):

@@ -2,253 +2,250 @@
 
 A job of ours carries the spec in its arguments, progress in its `meta`, and pictures in its result. `meta` is one JSON
 blob and its worker writes it: the API's wish to cancel would overwrite that, or be overwritten, so it has a field of its own.
+There is one RQ queue for each lane and API key, and beside RQ's keys one index of each API key's jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import uuid4
 
-from pydantic import BaseModel, ValidationError
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ConnectionError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TimeoutError,
-)
-from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
 from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import DeserializationError, NoSuchJobError
-from rq.intermediate_queue import IntermediateQueue
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
-from rq.utils import utcformat
+from rq.utils import as_text, now, utcformat
 
-from contract.errors import JobNotCancelable, JobNotFound, QueueDown, QueueFull
-from contract.record import JobFault, JobRecord, JobResult, Progress
+from contract import scripts
+from contract.connection import connect, outages
+from contract.ended import jobs_per_second
+from contract.errors import JobNotCancelable, JobNotEnded, JobNotFound, KeyQueueFull, QueueFull
+from contract.lanes import LANES, QUEUES, lane_and_key, lane_prefix, list_key, name_of_list, queue_name
+from contract.record import JobRecord
+from contract.rq_record import MAX_RETRIES, record_of
+from contract.scripts import CANCEL_FIELD
 from contract.settings import Settings
-from contract.spec import LOCAL_KEY, AnySpec, Spec, read_spec, write_spec
+from contract.spec import LOCAL_KEY, Spec, write_spec
 from contract.states import JobState, state_from_rq
 from contract.store import JOB_ID
 
+__all__ = ["CANCEL_FIELD", "DRAW", "JobQueue", "connect", "index_key", "outages", "queue_name"]
+
 DRAW = "workers.draw.draw"
 """The one function name that jobs carry. A string, so that whoever submits need not import the worker."""
-MAX_RETRIES = 2
-"""How often a job whose worker was lost is started again."""
-CANCEL_FIELD = "unclip_cancel_requested"
-"""Field of a running job's hash that asks its worker to stop; RQ leaves fields it does not know alone."""
-Model = TypeVar("Model", bound=BaseModel)
-
-# One atomic step, so that a worker claiming the job (under WATCH of the same key) sees all of it or nothing.
-# KEYS: job, queue, intermediate list, canceled registry. ARGV: job id, ended_at, retention in seconds, now.
-_CANCEL_SCRIPT = f"""
-local status = redis.call('HGET', KEYS[1], 'status')
-if status == 'started' then
-    redis.call('HSET', KEYS[1], '{CANCEL_FIELD}', '1')
-elseif status and status ~= 'finished' and status ~= 'failed' and status ~= 'stopped' and status ~= 'canceled' then
-    redis.call('LREM', KEYS[2], 0, ARGV[1])
-    redis.call('LREM', KEYS[3], 0, ARGV[1])
-    redis.call('HSET', KEYS[1], 'status', 'canceled', 'ended_at', ARGV[2], 'started_at', '')
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
-    redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[4])
-    redis.call('ZADD', KEYS[4], ARGV[4] + ARGV[3], ARGV[1])
-end
-return status
-"""
-
-
-def queue_name(lane: str = "interactive", key: str = LOCAL_KEY) -> str:
-    """Return the RQ queue of one lane and API key."""
-    return f"{lane}:{key}"
-
-
-def connect(url: str, settings: Settings) -> Redis:
-    """Return a client of the Redis or Valkey at `url`; connects on first use.
-
-    Waits are short and nothing is retried behind the caller's back, so that an outage is a typed error within two seconds.
-    """
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=settings.queue_connect_timeout_seconds,
-        socket_timeout=settings.queue_reply_timeout_seconds,
-        retry=ConnectionRetry(NoBackoff(), 0),
-        # RESP 3 would bring nothing here but a longer handshake (maintenance notifications, which Valkey does not know).
-        protocol=2,
-    )
-
-
-@contextmanager
-def outages() -> Iterator[None]:
-    """Turn whatever means "Redis cannot serve this now" into QueueDown."""
-    try:
-        yield
-    except (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError, NoPermissionError) as error:
-        raise QueueDown(f"{type(error).__name__}: {error}") from error
-    except ResponseError as error:
-        # The disk under Redis is full or broken: it refuses writes until that is mended.
-        if str(error).startswith("MISCONF"):
-            raise QueueDown(str(error)) from error
-        raise
+LIST_CHUNK = 100
+UNMEASURED_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 600
 
 
 class JobQueue:
-    """Submits, reads and cancels jobs. Every method raises QueueDown when Redis does not answer."""
+    """Submits, reads, lists, cancels and deletes jobs. Every method raises QueueDown when Redis does not answer.
+
+    `key`, where a method takes one, is the id of an API key: another key's job is then not found. None: any job.
+    """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._queue = Queue(queue_name(), connection=redis, serializer=JSONSerializer)
-        self._cancel = redis.register_script(_CANCEL_SCRIPT)
+        self._submit = redis.register_script(scripts.SUBMIT)
+        self._cancel = redis.register_script(scripts.CANCEL)
+        self._delete = redis.register_script(scripts.DELETE)
+        self._position = redis.register_script(scripts.POSITION)
+        self._waiting = redis.register_script(scripts.WAITING)
 
     def submit(self, spec: Spec) -> JobRecord:
-        """Queue a job for `spec` and return its record. Raises QueueFull when as many wait as the settings allow."""
+        """Queue a job for `spec` and return its record.
+
+        Raises QueueFull when as many wait in its lane as the settings allow, KeyQueueFull when its API key has as many
+        waiting; both know when to try again, from how quickly jobs end now.
+        """
+        queue = self._queue(queue_name(spec.lane, spec.key))
+        job = self._new_job(queue, spec)
+        lane_limit, key_limit = self._limits(spec)
+        fields = [part for field in job.to_dict().items() for part in field]
         with outages():
-            waiting = self.depth()
-            if waiting >= self._settings.max_queue_depth:
-                raise QueueFull(waiting, self._settings.max_queue_depth)
-            job = self._queue.create_job(
-                DRAW,
-                kwargs={"spec": write_spec(spec)},
-                job_id=uuid4().hex,
-                # RQ would put the prompt here, and from here into its log.
-                description=f"{spec.operation} {spec.pictures} x {spec.size}",
-                timeout=self._settings.job_timeout_seconds,
-                result_ttl=self._settings.result_ttl_seconds,
-                failure_ttl=self._settings.result_ttl_seconds,
-                retry=Retry(max=MAX_RETRIES),
+            refusal, count = self._submit(
+                keys=[job.key, queue.key, QUEUES, index_key(spec.key), scripts.BELL],
+                args=[job.id, job.created_at.timestamp(), lane_prefix(spec.lane), lane_limit, key_limit, *fields],
             )
-            with self._redis.pipeline(transaction=True) as pipe:
-                self._queue.enqueue_job(job, pipeline=pipe)
-                position = int(pipe.execute()[-1])
-        return _record(job, None, position)
+        if refusal == 1:
+            raise QueueFull(count, lane_limit, self.retry_after(queue_name(spec.lane, ""), count - lane_limit + 1))
+        if refusal == 2:
+            raise KeyQueueFull(count, key_limit, self.retry_after(queue.name, count - key_limit + 1))
+        return record_of(job, None, self._positions([job])[job.id])
 
-    def fetch(self, job_id: str) -> JobRecord:
+    def fetch(self, job_id: str, key: str | None = None) -> JobRecord:
         """Return the job as it stands now. Raises JobNotFound for an unknown, expired or foreign id."""
-        job, result = self._job(job_id)
-        queued = state_from_rq(job.get_status(refresh=False)) is JobState.QUEUED
-        return _record(job, result, self.position(job_id) if queued else None)
+        job, record = self._read(job_id, key)
+        if record.state is not JobState.QUEUED:
+            return record
+        return record.model_copy(update={"queue_position": self._positions([job])[job_id]})
 
-    def position(self, job_id: str) -> int | None:
-        """Return the job's place in its queue, from 1 (next); None once it has left."""
-        with outages():
-            index = self._redis.lpos(self._queue.key, job_id)
-        return None if index is None else cast("int", index) + 1
+    def list(
+        self, key: str = LOCAL_KEY, state: JobState | None = None, limit: int = 20, after: str | None = None
+    ) -> tuple[JobRecord, ...]:
+        """Return up to `limit` jobs of an API key, the newest first; only those in `state`, if given.
 
-    def cancel(self, job_id: str) -> JobRecord:
+        after: the id of a job; the list begins behind it. Raises JobNotFound when that is not the key's.
+        """
+        start = 0
+        if after is not None:
+            with outages():
+                place = self._redis.zrevrank(index_key(key), after)
+            if place is None:
+                raise JobNotFound(after)
+            start = cast("int", place) + 1
+        found: deque[tuple[Job, JobRecord]] = deque()
+        while len(found) < limit:
+            with outages():
+                entries = self._redis.zrevrange(index_key(key), start, start + LIST_CHUNK - 1)
+                ids = [as_text(cast("bytes", entry)) for entry in entries]
+            if not ids:
+                break
+            start += len(ids)
+            found += [pair for pair in self._read_many(ids) if pair[1].spec.key == key and state in (None, pair[1].state)]
+        page = tuple(found)[:limit]
+        positions = self._positions([job for job, record in page if record.state is JobState.QUEUED])
+        return tuple(record.model_copy(update={"queue_position": positions.get(job.id)}) for job, record in page)
+
+    def cancel(self, job_id: str, key: str | None = None) -> JobRecord:
         """Cancel a queued job at once, ask the worker of a running one to stop; a canceled job stays so.
 
         Raises JobNotFound, and JobNotCancelable when the job has succeeded or failed.
         """
-        job, _ = self._job(job_id)
-        queue = Queue(job.origin, connection=self._redis, serializer=JSONSerializer)
+        job, _ = self._read(job_id, key)
+        queue = self._queue(job.origin)
         ended_at = datetime.now(UTC)
-        keys = [job.key, queue.key, IntermediateQueue(queue.key, self._redis).key, CanceledJobRegistry(queue=queue).key]
+        keys = [job.key, queue.key, queue.intermediate_queue_key, CanceledJobRegistry(queue=queue).key]
+        ttl_seconds, at = self._settings.result_ttl_seconds, int(ended_at.timestamp())
         with outages():
-            self._cancel(
-                keys=keys,
-                args=[job.id, utcformat(ended_at), self._settings.result_ttl_seconds, int(ended_at.timestamp())],
-            )
-        record = self.fetch(job_id)
+            self._cancel(keys=keys, args=[job.id, utcformat(ended_at), ttl_seconds, at, queue.name])
+        record = self.fetch(job_id, key)
         if record.state in (JobState.SUCCEEDED, JobState.FAILED):
             raise JobNotCancelable(job_id, record.state)
         return record
 
-    def depth(self) -> int:
-        """Return how many jobs wait."""
+    def delete(self, job_id: str, key: str | None = None) -> JobRecord:
+        """Remove an ended job's record and its place in the list, and return what it was; its files are the caller's business.
+
+        Raises JobNotFound, and JobNotEnded for a job that waits or runs.
+        """
+        job, record = self._read(job_id, key)
+        queue = self._queue(job.origin)
+        registries = [queue.finished_job_registry, queue.failed_job_registry, queue.canceled_job_registry]
+        keys = [job.key, _results_key(job_id), index_key(record.spec.key), *(registry.key for registry in registries)]
         with outages():
-            return self._queue.count
+            status = self._delete(keys=keys, args=[job_id])
+        if status:
+            raise JobNotEnded(job_id, state_from_rq(JobStatus(as_text(status))))
+        return record
+
+    def depth(self, lane: str | None = None) -> int:
+        """Return how many jobs wait, in one lane or in all."""
+        return sum(self.waiting([lane] if lane else LANES).values())
+
+    def waiting(self, lanes: Sequence[str] = LANES) -> dict[str, int]:
+        """Return how many jobs wait in each queue of these lanes that is not empty, by its name `lane:key`."""
+        with outages():
+            flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in lanes])
+        return {name_of_list(as_text(list_)): count for list_, count in zip(flat[::2], flat[1::2], strict=True)}
+
+    def jobs_per_second(self, queue_prefix: str = "") -> float | None:
+        """Return how many jobs of the queues that begin so ended lately in a second; None where none did."""
+        with outages():
+            return jobs_per_second(self._redis, queue_prefix)
+
+    def retry_after(self, queue_prefix: str = "", jobs: int = 1) -> int:
+        """Return in how many seconds `jobs` of those waiting will have left the queues that begin so, at the present rate."""
+        rate = self.jobs_per_second(queue_prefix)
+        seconds = jobs / rate if rate else UNMEASURED_RETRY_SECONDS
+        return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(seconds)))
 
     def ping(self) -> None:
         """Return if Redis answers, raise QueueDown if not."""
         with outages():
             self._redis.ping()
 
-    def _job(self, job_id: str) -> tuple[Job, Result | None]:
-        """Read a job of ours and its latest result. Other functions' jobs in the same Redis are not for our callers."""
-        if not JOB_ID.fullmatch(job_id):
+    def _queue(self, name: str) -> Queue:
+        return Queue(name, connection=self._redis, serializer=JSONSerializer)
+
+    def _new_job(self, queue: Queue, spec: Spec) -> Job:
+        """Return a job as RQ's own `enqueue` would write it."""
+        job = queue.create_job(
+            DRAW,
+            kwargs={"spec": write_spec(spec)},
+            job_id=uuid4().hex,
+            # RQ would put the prompt here, and from here into its log.
+            description=f"{spec.operation} {spec.pictures} x {spec.size}",
+            timeout=self._settings.job_timeout_seconds,
+            result_ttl=self._settings.result_ttl_seconds,
+            failure_ttl=self._settings.result_ttl_seconds,
+            retry=Retry(max=MAX_RETRIES),
+        )
+        job.origin = queue.name
+        job.enqueued_at = now()
+        return job
+
+    def _limits(self, spec: Spec) -> tuple[int, int]:
+        """Return how many may wait in the spec's lane, and in its queue."""
+        settings = self._settings
+        lane_limit = settings.max_batch_depth if spec.lane == "batch" else settings.max_queue_depth
+        # Where there are no API keys there is nobody to be fair to.
+        return lane_limit, lane_limit if spec.key == LOCAL_KEY else min(lane_limit, settings.max_queue_depth_per_key)
+
+    def _positions(self, jobs: Sequence[Job]) -> dict[str, int | None]:
+        """Return each job's likely place in the order of beginnings, from 1 (next); None for one that has left its queue."""
+        if not jobs:
+            return {}
+        with outages(), self._redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                lane, _ = lane_and_key(job.origin) or (LANES[0], "")
+                prefixes = [lane_prefix(each) for each in (lane, *LANES[: LANES.index(lane)])]
+                self._position(keys=[list_key(job.origin), QUEUES], args=[job.id, *prefixes], client=pipe)
+            return {job.id: place for job, place in zip(jobs, pipe.execute(), strict=True)}
+
+    def _read(self, job_id: str, key: str | None) -> tuple[Job, JobRecord]:
+        """Read a job of ours. Other functions' jobs in the same Redis are not for our callers. Raises JobNotFound."""
+        found = self._read_many([job_id]) if JOB_ID.fullmatch(job_id) else []
+        if not found or (key is not None and found[0][1].spec.key != key):
             raise JobNotFound(job_id)
-        job = Job(job_id, connection=self._redis, serializer=JSONSerializer)
+        return found[0]
+
+    def _read_many(self, ids: Sequence[str]) -> Sequence[tuple[Job, JobRecord]]:
+        """Read those of the jobs that are there and ours, in one round trip, without their positions."""
         with outages(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(job.key)
-            pipe.xrevrange(f"{RQ_KEY_PREFIX}:results:{job_id}", count=1)
-            fields, results = pipe.execute()
+            for job_id in ids:
+                pipe.hgetall(f"{RQ_KEY_PREFIX}:job:{job_id}")
+                pipe.xrevrange(_results_key(job_id), count=1)
+            answers = pipe.execute()
+        pairs = [self._restore(job_id, *answers[2 * i : 2 * i + 2]) for i, job_id in enumerate(ids)]
+        return [pair for pair in pairs if pair is not None]
+
+    def _restore(self, job_id: str, fields: Any, results: Any) -> tuple[Job, JobRecord] | None:
+        job = Job(job_id, connection=self._redis, serializer=JSONSerializer)
         try:
             job.restore(fields)
             if job.func_name != DRAW:
-                raise JobNotFound(job_id)
-        except (NoSuchJobError, DeserializationError, ValueError) as error:  # ValueError: a status or time that RQ never writes
-            raise JobNotFound(job_id) from error
-        result = Result.restore(job_id, results[0][0].decode(), results[0][1], self._redis, JSONSerializer) if results else None
-        return job, result
+                return None
+            result = (
+                Result.restore(job_id, results[0][0].decode(), results[0][1], self._redis, JSONSerializer) if results else None
+            )
+            return job, record_of(job, result, None)
+        except (NoSuchJobError, DeserializationError, JobNotFound, ValueError):
+            return None  # ValueError: a status or time that RQ never writes
 
 
-def _record(job: Job, result: Result | None, queue_position: int | None) -> JobRecord:
-    """Read RQ's job as ours. Raises JobNotFound where what it holds is not a job of ours, or half expired."""
-    state = state_from_rq(job.get_status(refresh=False))
-    spec = _spec(job.kwargs.get("spec"))
-    done = _parsed(JobResult, result.return_value if result else None) if state is JobState.SUCCEEDED else None
-    if spec is None or (state is JobState.SUCCEEDED and done is None):
-        raise JobNotFound(job.id)
-    has_run = job.started_at is not None and state is not JobState.QUEUED
-    retries_used = MAX_RETRIES - (job.retries_left if job.retries_left is not None else MAX_RETRIES)
-    return JobRecord(
-        id=job.id,
-        operation=spec.operation,
-        state=state,
-        created_at=_utc(job.created_at),
-        started_at=_utc(job.started_at) if job.started_at and has_run else None,
-        finished_at=_utc(job.ended_at) if job.ended_at and state.is_terminal else None,
-        spec=spec,
-        progress=_progress(job, state),
-        queue_position=queue_position if state is JobState.QUEUED else None,
-        images=done.images if done else (),
-        blocked=done.blocked if done else (),
-        attachments=done.attachments if done else {},
-        source_prompt=done.source_prompt if done else None,
-        native_size=done.native_size if done else None,
-        truncated_tokens=done.truncated_tokens if done else job.meta.get("truncated_tokens"),
-        timings=done.timings if done else {},
-        error=_fault(job) if state is JobState.FAILED else None,
-        attempts=retries_used + (1 if has_run else 0),
-    )
+def _results_key(job_id: str) -> str:
+    return f"{RQ_KEY_PREFIX}:results:{job_id}"
 
 
-def _progress(job: Job, state: JobState) -> Progress | None:
-    """Progress as the worker last told it; a job that runs again has none until it does."""
-    if state is JobState.SUCCEEDED:
-        return Progress(stage="done", step=0, steps=0, fraction=1.0)
-    return _parsed(Progress, job.meta.get("progress")) if state is JobState.RUNNING else None
-
-
-def _fault(job: Job) -> JobFault:
-    """Why the job failed: what its worker wrote, else that its workers were lost one after another."""
-    told = _parsed(JobFault, job.meta.get("error"))
-    return told or JobFault(code="worker_lost", message="the workers that drew this job stopped before it was done")
-
-
-def _spec(value: Any) -> AnySpec | None:
-    try:
-        return read_spec(value)
-    except ValidationError:
-        return None
-
-
-def _parsed(model: type[Model], value: Any) -> Model | None:
-    try:
-        return model.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def index_key(key: str) -> str:
+    """Return the Redis key of the index of an API key's jobs: ids, scored by when they were created."""
+    return f"unclip:jobs:{key}"

@@ -53,7 +53,11 @@ class Settings(BaseSettings):
         default=0.7, description="Longest wait for a connection to the queue; with the next, what bounds an outage's 503."
     )
     queue_reply_timeout_seconds: Seconds = Field(default=1.2, description="Longest wait for one reply of the queue.")
-    max_queue_depth: Count = Field(default=1000, description="Jobs that may wait; more are refused with 429.")
+    max_queue_depth: Count = Field(default=1000, description="Interactive jobs that may wait; more are refused with 429.")
+    max_batch_depth: Count = Field(default=10_000, description="Batch jobs that may wait; more are refused with 429.")
+    max_queue_depth_per_key: Count = Field(
+        default=200, description="Jobs of one API key that may wait in a lane; more are refused with 429."
+    )
     result_ttl_hours: Annotated[float, Field(gt=0, le=24 * 365)] = Field(
         default=24, description="How long a finished job can be read."
     )

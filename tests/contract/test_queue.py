@@ -220,14 +220,14 @@ def test_an_ended_job_cannot_be_canceled(jobs: JobQueue, redis: Redis, end: str)
         jobs.cancel(job_id)
 
 
-@pytest.mark.parametrize("read", [JobQueue.fetch, JobQueue.cancel])
+@pytest.mark.parametrize("read", [JobQueue.fetch, JobQueue.cancel, JobQueue.delete])
 @pytest.mark.parametrize("job_id", ["0" * 32, "", "nonsense", "../etc", "a" * 10_000, "0" * 31 + "\n", "é" * 32])
 def test_an_unknown_id_is_not_found(jobs: JobQueue, read: Callable[[JobQueue, str], object], job_id: str) -> None:
     with pytest.raises(JobNotFound):
         read(jobs, job_id)
 
 
-@pytest.mark.parametrize("read", [JobQueue.fetch, JobQueue.cancel])
+@pytest.mark.parametrize("read", [JobQueue.fetch, JobQueue.cancel, JobQueue.delete])
 def test_another_programs_job_is_not_found(jobs: JobQueue, redis: Redis, read: Callable[[JobQueue, str], object]) -> None:
     queue = Queue(queue_name(), connection=redis, serializer=JSONSerializer)
     queue.enqueue_call("os.system", args=("true",), job_id="f" * 32)
@@ -247,7 +247,9 @@ CALLS: list[Callable[[JobQueue], object]] = [
     lambda jobs: jobs.submit(SPEC),
     lambda jobs: jobs.fetch("0" * 32),
     lambda jobs: jobs.cancel("0" * 32),
-    lambda jobs: jobs.position("0" * 32),
+    lambda jobs: jobs.list(),
+    lambda jobs: jobs.delete("0" * 32),
+    lambda jobs: jobs.retry_after(),
     lambda jobs: jobs.depth(),
     lambda jobs: jobs.ping(),
 ]

@@ -1,0 +1,98 @@
+"""What must happen in one atomic step in Redis, as Lua.
+
+`HSET`, the first write of `SUBMIT`, is what a full Redis refuses: nothing of a refused job stays.
+"""
+
+from __future__ import annotations
+
+from contract.ended import ENDED, MAX_ENTRIES
+
+CANCEL_FIELD = "unclip_cancel_requested"
+"""Field of a running job's hash that asks its worker to stop; RQ leaves fields it does not know alone."""
+BELL = "unclip:bell"
+"""A list at which idle workers wait: a job was queued somewhere."""
+MAX_RINGS = 8
+
+# KEYS: job, its queue's list, RQ's set of queues, index of the API key's jobs, bell.
+# ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, then field, value …
+# Returns {0, place in the queue}, or {1, waiting in the lane} or {2, waiting in the queue} when there is no room.
+SUBMIT = f"""
+local waiting = 0
+for _, list in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+    if string.sub(list, 1, #ARGV[3]) == ARGV[3] then waiting = waiting + redis.call('LLEN', list) end
+end
+if waiting >= tonumber(ARGV[4]) then return {{1, waiting}} end
+local own = redis.call('LLEN', KEYS[2])
+if own >= tonumber(ARGV[5]) then return {{2, own}} end
+redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+redis.call('SADD', KEYS[3], KEYS[2])
+redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
+local place = redis.call('RPUSH', KEYS[2], ARGV[1])
+if redis.call('LLEN', KEYS[5]) < {MAX_RINGS} then redis.call('RPUSH', KEYS[5], '1') end
+return {{0, place}}
+"""
+
+# A worker claiming the job (under WATCH of the same key) sees all of it or nothing.
+# KEYS: job, queue, intermediate list, canceled registry. ARGV: job id, ended_at, retention in seconds, now, queue's name.
+CANCEL = f"""
+local status = redis.call('HGET', KEYS[1], 'status')
+if status == 'started' then
+    redis.call('HSET', KEYS[1], '{CANCEL_FIELD}', '1')
+elseif status and status ~= 'finished' and status ~= 'failed' and status ~= 'stopped' and status ~= 'canceled' then
+    redis.call('LREM', KEYS[2], 0, ARGV[1])
+    redis.call('LREM', KEYS[3], 0, ARGV[1])
+    redis.call('HSET', KEYS[1], 'status', 'canceled', 'ended_at', ARGV[2], 'started_at', '')
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
+    redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[4])
+    redis.call('ZADD', KEYS[4], ARGV[4] + ARGV[3], ARGV[1])
+    redis.call('XADD', '{ENDED}', 'MAXLEN', '~', {MAX_ENTRIES}, '*', 'job', ARGV[1], 'state', 'canceled', 'queue', ARGV[5])
+end
+return status
+"""
+
+# KEYS: job, its results, index of the API key's jobs, then the registries of ended jobs. ARGV: job id.
+# Returns the status that kept the job from being deleted, or false.
+DELETE = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status and status ~= 'finished' and status ~= 'failed' and status ~= 'stopped' and status ~= 'canceled' then
+    return status
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+for i = 3, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end
+return false
+"""
+
+# How many jobs are likely to be begun before this one: those before it in its own queue, as many of every other queue of the
+# lane, since queues take turns; and what waits in more urgent lanes.
+# KEYS: its queue's list, RQ's set of queues. ARGV: job id, prefix of its lane's lists, prefixes of more urgent lanes …
+POSITION = """
+local place = redis.call('LPOS', KEYS[1], ARGV[1])
+if not place then return false end
+local ahead = place
+for _, list in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+    if list ~= KEYS[1] and string.sub(list, 1, #ARGV[2]) == ARGV[2] then
+        ahead = ahead + math.min(place, redis.call('LLEN', list))
+    end
+    for i = 3, #ARGV do
+        if string.sub(list, 1, #ARGV[i]) == ARGV[i] then ahead = ahead + redis.call('LLEN', list) end
+    end
+end
+return ahead + 1
+"""
+
+# KEYS: RQ's set of queues. ARGV: prefixes of the lanes' lists. Returns list, length, list, length … of what is not empty.
+WAITING = """
+local found = {}
+for _, list in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+    for i = 1, #ARGV do
+        if string.sub(list, 1, #ARGV[i]) == ARGV[i] then
+            local waiting = redis.call('LLEN', list)
+            if waiting > 0 then
+                found[#found + 1] = list
+                found[#found + 1] = waiting
+            end
+        end
+    end
+end
+return found
+"""
