@@ -21,6 +21,7 @@ from workers.engine import Order
 from workers.previews import PreviewBoard, encode_preview
 from workers.progress import ProgressBoard
 from workers.recovery import Recovery
+from workers.tally import Tally
 from workers.worker import EngineWorker, Holding, Refused
 
 TURN_SECONDS = 0.05
@@ -66,6 +67,7 @@ class Clerk:
         self.clock = clock
         self.board = ProgressBoard(clock)
         self.previews = PreviewBoard(clock)
+        self.tally = Tally()
         self.for_engine: queues.SimpleQueue[Order | Drop] = queues.SimpleQueue()
         self.error: BaseException | None = None
         self.engine_seen_at = clock()
@@ -118,6 +120,7 @@ class Clerk:
             self._record_ends()
             for holding in list(self._holdings.values()):
                 self.worker.hand_back(holding)
+                self.tally.handed_back()
                 self._log.info("a job went back to the queue", job_id=holding.id)
             self.worker.stop()
         except RedisError as error:
@@ -151,6 +154,7 @@ class Clerk:
         """One round of everything; raises RedisError, having lost nothing, when Redis is away."""
         if self._is_due("beat") and not self._is_stuck():
             self.worker.beat(list(self._holdings.values()))
+            self.worker.publish_counters(self.tally.counters(sum(list(self._drawing.values())), len(self._holdings)))
             self._is_suspended = self.worker.is_suspended
             self._done("beat", self.pace.beat_seconds)
         self._record_ends()
@@ -211,13 +215,16 @@ class Clerk:
     def _record(self, holding: Holding, outcome: JobResult | JobFault | None) -> None:
         if outcome is None:
             if self.worker.cancel(holding):
+                self.tally.ended(outcome)
                 self._log.info("a job was canceled", job_id=holding.id)
                 self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif isinstance(outcome, JobFault):
             if self.worker.fail(holding, outcome):
+                self.tally.ended(outcome)
                 self._log.warning("a job failed", job_id=holding.id, code=outcome.code)
                 self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif self.worker.succeed(holding, outcome):
+            self.tally.ended(outcome)
             self._log.info("a job succeeded", job_id=holding.id, seconds=dict(outcome.timings))
 
     def _pass_on_cancels(self) -> None:

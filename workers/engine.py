@@ -18,6 +18,7 @@ import structlog
 from contract.record import JobFault, Progress
 from contract.spec import AnySpec
 from workers.pick import Batch, Budget, Load, pick
+from workers.tally import Tally
 
 DONE = "done"
 TEXT = "text"
@@ -172,6 +173,7 @@ class Engine(Generic[AnyRow]):
 
     def __init__(self, cascade: Stages[AnyRow], budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self.cascade = cascade
+        self.tally = Tally()
         self.budget = budget
         self.clock = clock
         self.tickets: dict[str, Ticket[AnyRow]] = {}
@@ -196,6 +198,7 @@ class Engine(Generic[AnyRow]):
             self._outcomes.append(Failed(order, JobFault(code="engine_failure", message="the prompt could not be read in")))
             return
         ticket.seconds[TEXT] = self.clock() - started
+        self.tally.called(TEXT, len(ticket.seats), ticket.seconds[TEXT])
         self.tickets[order.job_id] = ticket
 
     def drop(self, job_id: str) -> None:
@@ -259,6 +262,7 @@ class Engine(Generic[AnyRow]):
         started = self.clock()
         faults = self._advance(batch.stage, batch.rows)
         ended = self._waiting_since[batch.stage] = self.clock()
+        self.tally.called(batch.stage, len(batch.rows), ended - started)
         for seat in batch.rows:
             seconds = seat.ticket.seconds
             seconds[batch.stage] = seconds.get(batch.stage, 0.0) + (ended - started) / len(batch.rows)
@@ -282,6 +286,7 @@ class Engine(Generic[AnyRow]):
                 self._count_raised(job_id, error)
                 message = f"the picture could not be drawn: stage {name} failed"
                 return bad | {here[0]: JobFault(code="engine_failure", message=message)}
+            self.tally.halved()
             half = len(here) // 2
             return bad | self._advance(name, here[:half]) | self._advance(name, here[half:])
         self._raised.clear()

@@ -13,7 +13,8 @@ import structlog
 from contract.record import JobFault, JobResult, Progress
 from workers.clerk import Clerk, Drop, orders
 from workers.engine import AnyRow, Drawn, Engine
-from workers.publish import PUBLISH, Publisher
+from workers.publish import Publisher
+from workers.tally import PUBLISH
 
 IDLE_SECONDS = 0.2
 SAME_REQUEST_SECONDS = 1.0

@@ -12,6 +12,7 @@ from typing import NoReturn
 import structlog
 from redis.exceptions import ConnectionError, TimeoutError
 
+from contract.catalog import read_model_info
 from contract.logs import configure_logging
 from contract.queue import connect, queue_name
 from contract.settings import Settings
@@ -24,6 +25,7 @@ from workers.loop import Loop, StopRequest
 from workers.pick import Budget
 from workers.publish import Publisher
 from workers.recovery import Recovery
+from workers.tally import Tally
 from workers.worker import EngineWorker
 
 
@@ -51,12 +53,15 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     if worker is None:
         return
     costs = [stage.cost for stage in cascade.stages.values()]
-    budget = Budget.of(device_of(settings), costs)
+    device = device_of(settings)
+    budget = Budget.of(device, costs)
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
     publisher = Publisher(ImageStore.open(settings))
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
-    Loop(Engine(cascade, budget), clerk, publisher, stop, settings.drain_seconds).run()
+    engine = Engine(cascade, budget)
+    engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)
+    Loop(engine, clerk, publisher, stop, settings.drain_seconds).run()
     log.info("worker stopped")
 
 

@@ -22,9 +22,8 @@ from contract.spec import OutputFormat
 from contract.store import CONTENT_TYPES, LATENT_TYPE, image_id, latent_id
 from workers.backoff import Backoff
 from workers.engine import Drawn, Order, Picture
+from workers.tally import PUBLISH
 
-PUBLISH = "publish"
-"""Name of the time that encoding and storing takes, among the stages' names in a result's timings."""
 # zlib's levels beyond 4 cost a 1024 px picture several times the time and save few bytes.
 PNG_COMPRESS_LEVEL = 4
 

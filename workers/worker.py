@@ -25,6 +25,7 @@ from rq.suspension import is_suspended
 from rq.utils import as_text, now
 from rq.worker import BaseWorker, WorkerStatus
 
+from contract.metrics import WorkerCounters, post_counters
 from contract.previews import post_preview
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
@@ -149,6 +150,12 @@ class EngineWorker(BaseWorker):
             for holding, progress in told:
                 holding.job.meta["progress"] = progress.model_dump(mode="json")
                 pipe.hset(holding.job.key, "meta", holding.job.serializer.dumps(holding.job.meta))
+            pipe.execute()
+
+    def publish_counters(self, counters: WorkerCounters) -> None:
+        """Tell the fleet's monitor what this worker has counted."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            post_counters(pipe, self.name, counters, 3 * int(self.worker_ttl))
             pipe.execute()
 
     def show(self, previews: Sequence[tuple[str, bytes, str, int]]) -> None:

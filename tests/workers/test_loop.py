@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from contract.errors import ImageNotFound
+from contract.metrics import read_counters
 from contract.previews import read_preview
 from contract.queue import queue_name
 from contract.record import Progress
@@ -120,6 +121,16 @@ def test_a_caller_who_asks_sees_previews_at_most_five_times_a_second(jobs, redis
     with Image.open(io.BytesIO(preview.png)) as png:
         assert png.format == "PNG"
     assert read_preview(redis, unwatched) is None
+
+
+def test_the_fleets_monitor_sees_what_the_worker_counts(jobs, redis, start):
+    running = start()
+    wait(jobs, jobs.submit(make_spec(n=2)).id)
+    deadline = time.monotonic() + 10
+    while (counters := read_counters(redis).get(running.worker.name)) is None or counters.pictures < 2:
+        assert time.monotonic() < deadline, counters
+        time.sleep(0.05)
+    assert counters.succeeded == 1
 
 
 def test_a_bad_job_fails_and_the_worker_goes_on(jobs, start):
