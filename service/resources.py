@@ -13,6 +13,7 @@ from contract.errors import UnsupportedMediaType
 from contract.queue import JobQueue, connect
 from contract.settings import Settings
 from contract.store import ImageStore
+from contract.watch import JobWatch
 from safety.prompt_filter import PromptFilter
 from service.admission import Admission
 from service.health.service import HealthService
@@ -45,7 +46,7 @@ class Resources:
         return cls(
             model=model,
             admission=Admission(model, PromptFilter.load(), settings.max_prompt_characters),
-            jobs=JobsService(queue, images, offload, settings.sync_wait_seconds),
+            jobs=JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds),
             images=images,
             health=HealthService(queue, images, offload),
             public_base_url=settings.public_base_url,

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from contract.errors import JobNotCancelable, JobNotFound, QueueDown
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from contract.errors import InvalidParameter, JobNotCancelable, JobNotFound, QueueDown
+from contract.record import JobRecord
+from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, errors
-from service.jobs.schemas import JobRequest, JobResponse
+from service.jobs import events
+from service.jobs.etags import etag_of, is_among
+from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobRequest, JobResponse
 from service.resources import Admitting, Jobs, Urls, json_only
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LOCATION = {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
+# nginx would hold the events back until a buffer is full.
+EVENTS_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+MAX_WAIT_SECONDS = 60
+Wait = Annotated[
+    float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="Seconds to wait for something to tell.")
+]
 
 
 @router.post(
@@ -27,13 +41,68 @@ async def submit_job(body: JobRequest, admission: Admitting, jobs: Jobs, urls: U
     return JobResponse.of(job, urls)
 
 
-@router.get("/{job_id}", responses=errors(JobNotFound, QueueDown))
-async def read_job(job_id: str, jobs: Jobs, urls: Urls) -> JobResponse:
-    """Tell how a job stands: state, progress by stage and step, place in the queue, pictures, error."""
-    return JobResponse.of(await jobs.fetch(job_id), urls)
+@router.get(
+    "/{job_id}", response_model=JobResponse, responses=UNCHANGED_REPLY | errors(InvalidParameter, JobNotFound, QueueDown)
+)
+async def read_job(
+    job_id: str,
+    request: Request,
+    caller: Caller,
+    jobs: Jobs,
+    urls: Urls,
+    wait: Wait = 0,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of an earlier reply.")] = None,
+) -> Response:
+    """Tell how a job stands: state, progress by stage and step, place in the queue, pictures, error.
+
+    With `wait` the reply is held back until the job has ended, or, with `If-None-Match`, until it is another than
+    that; after so many seconds it comes as it is.
+    """
+
+    def is_news(job: JobRecord) -> bool:
+        return job.state.is_terminal or (if_none_match is not None and not is_among(etag_of(job, urls), if_none_match))
+
+    job = await jobs.until(await jobs.fetch(job_id, caller.key_id), is_news, wait, request.is_disconnected)
+    headers = {"ETag": etag_of(job, urls), "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and is_among(headers["ETag"], if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(JobResponse.of(job, urls).model_dump_json(), media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/{job_id}/events", response_class=Response, responses=EVENTS_REPLY | errors(InvalidParameter, JobNotFound, QueueDown)
+)
+async def follow_job(
+    job_id: str,
+    caller: Caller,
+    jobs: Jobs,
+    urls: Urls,
+    previews: Annotated[bool, Query(description="Also send previews, where the job was asked to make them.")] = False,
+    last_event_id: Annotated[str | None, Header(description="The last event that was seen.")] = None,
+) -> Response:
+    """Tell the job's life as server-sent events, up to its end.
+
+    `job.queued`, `job.started`, `job.progress`, `job.preview`, and one of `job.succeeded`, `job.failed`, `job.canceled`: each
+    but a preview has the whole job beside its `type`. Their ids only grow; who comes back with `Last-Event-ID` is told what it
+    missed, and gets a 204 when that was the end. Comments come in between, so that no proxy takes the stream for dead.
+    """
+    job = await jobs.fetch(job_id, caller.key_id)
+    last = events.last_event_id(last_event_id)
+    if events.has_seen_the_end(last):
+        return Response(status_code=204)
+
+    def seen(record: JobRecord) -> dict[str, Any]:
+        return JobResponse.of(record, urls).model_dump(mode="json")
+
+    async def told() -> AsyncIterator[str]:
+        async with jobs.watcher.follow(job) as follower:
+            async for event in events.stream(follower, events.Telling(seen, jobs.preview if previews else None), last):
+                yield event
+
+    return StreamingResponse(told(), media_type="text/event-stream", headers=EVENTS_HEADERS)
 
 
 @router.post("/{job_id}/cancel", responses=errors(JobNotFound, JobNotCancelable, QueueDown))
-async def cancel_job(job_id: str, jobs: Jobs, urls: Urls) -> JobResponse:
+async def cancel_job(job_id: str, caller: Caller, jobs: Jobs, urls: Urls) -> JobResponse:
     """Cancel a job: at once when it is queued, before its next step when it runs."""
-    return JobResponse.of(await jobs.cancel(job_id), urls)
+    return JobResponse.of(await jobs.cancel(job_id, caller.key_id), urls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,24 @@ from service.drawing import DrawingRequest, DrawingWarning, warnings_of
 from service.urls import PublicUrls
 
 _ID = "5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"
+_ETAG = {"ETag": {"description": "Another one when the job has changed.", "schema": {"type": "string"}}}
+
+UNCHANGED_REPLY: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _ETAG},
+    304: {"description": "The job is as `If-None-Match` says.", "headers": _ETAG},
+}
+EVENTS_REPLY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The events, as they happen.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'id: 24127\nevent: job.progress\ndata: {"type":"job.progress","job":{"id":"…"}}\n\n',
+            }
+        },
+    },
+    204: {"description": "The caller has seen the job's last event: there is nothing to reconnect for."},
+}
 
 
 class JobRequest(DrawingRequest):

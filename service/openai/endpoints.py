@@ -24,7 +24,7 @@ async def generate_images(
 ) -> ImagesResponse:
     """Draw and wait. It is the same job as `POST /v1/jobs` makes, and goes on when the caller hangs up."""
     submitted = await jobs.submit(admission.admit(body))
-    job = await jobs.wait(submitted.id, request.is_disconnected)
+    job = await jobs.wait(submitted, request.is_disconnected)
     return await answer(job, body.response_format, images, urls)
 
 

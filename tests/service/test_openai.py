@@ -166,7 +166,7 @@ def test_a_wait_outlasts_a_restart_of_the_queue(settings: Settings, tmp_path: Pa
 
 
 def test_a_wait_ends_when_the_queue_stays_away(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.jobs.service.OUTAGE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("service.jobs.watcher.OUTAGE_PATIENCE_SECONDS", 0.2)
     server = Valkey(free_port(), "secret-word")
     process = start_valkey(server, tmp_path)
     redis = server.client()

@@ -1,0 +1,35 @@
+"""Looking at many jobs at once: one round trip says which of them have changed since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis import Redis
+from rq.job import Job
+
+from contract.previews import Preview, preview_key, read_preview
+from contract.queue import outages
+
+Mark = tuple[bytes | None, ...]
+"""What a job looked like; another mark, another state, progress or preview. All None: there is no such job."""
+
+
+class JobWatch:
+    """Looks at jobs. Raises QueueDown when Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def marks(self, job_ids: Sequence[str]) -> list[Mark]:
+        """Return the mark of each job, in the order of `job_ids`."""
+        with outages(), self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(Job.key_for(job_id), "status", "meta")
+                pipe.hget(preview_key(job_id), "index")
+            answers = pipe.execute()
+        return [(*fields, index) for fields, index in zip(answers[::2], answers[1::2], strict=True)]
+
+    def preview(self, job_id: str, after: int = 0) -> Preview | None:
+        """Return a job's newest preview, None when there is none with an index above `after`."""
+        with outages():
+            return read_preview(self._redis, job_id, after)
