@@ -20,29 +20,34 @@ On the wire: {"error": {"message", "type", "param", "code"}}, the shape the Open
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
+from contract.error_root import UnclipError, shortened
+from contract.server_errors import (
+    InternalError,
+    JobFailed,
+    ModelError,
+    OutageError,
+    QueueDown,
+    ServerError,
+    SettingsWrong,
+    StoreDown,
+    WaitTimedOut,
+)
 
-class UnclipError(Exception):
-    """The root: a message for people, and what a program needs to act on it.
-
-    `param` names the request field at fault, if one is; `retry_after_seconds` is sent as the Retry-After header, if set.
-    """
-
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
-    code: ClassVar[str] = "internal_error"
-    retry_after_seconds: int | None = None
-
-    def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-
-    def wire(self) -> dict[str, dict[str, object]]:
-        """Return the reply body of this error."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
-
+# What is defined elsewhere and belongs to the tree.
+__all__ = [
+    "InternalError",
+    "JobFailed",
+    "ModelError",
+    "OutageError",
+    "QueueDown",
+    "ServerError",
+    "SettingsWrong",
+    "StoreDown",
+    "UnclipError",
+    "WaitTimedOut",
+    "shortened",
+]
 
 # Requests that are wrong in themselves: sending them again will not help.
 
@@ -320,87 +325,3 @@ class KeyQueueFull(BusyError):
     def __init__(self, depth: int, limit: int, retry_after_seconds: int | None = None) -> None:
         super().__init__(f"{depth} jobs of this API key are waiting and its limit is {limit}; try again later")
         self.retry_after_seconds = retry_after_seconds or BusyError.retry_after_seconds
-
-
-class OutageError(UnclipError):
-    """A part this service stands on does not answer."""
-
-    status = 503
-    type = "server_error"
-    code = "unavailable"
-    retry_after_seconds = 5
-
-
-class QueueDown(OutageError):
-    """The queue (Redis or Valkey) does not answer."""
-
-    code = "queue_unavailable"
-
-    def __init__(self, reason: str = "") -> None:
-        # The reason may hold addresses: it is for the log, never for the reply.
-        super().__init__("the job queue does not answer; try again shortly")
-        self.reason = reason
-
-
-class StoreDown(OutageError):
-    """The image store does not answer, or refuses to keep a picture."""
-
-    code = "store_unavailable"
-
-    def __init__(self, reason: str = "") -> None:
-        super().__init__("the image store does not answer; try again shortly")
-        self.reason = reason
-
-
-class WaitTimedOut(OutageError):
-    """A caller waited as long as a reply may take; the job itself goes on."""
-
-    status = 504
-    code = "wait_timeout"
-
-    def __init__(self, job_id: str, waited_seconds: float) -> None:
-        super().__init__(f"job {job_id} is not done after {waited_seconds:.0f} s; it goes on, follow it at /v1/jobs/{job_id}")
-
-
-# Faults on our side.
-
-
-class ServerError(UnclipError):
-    """Something went wrong on this side."""
-
-
-class InternalError(ServerError):
-    """A fault nobody foresaw; details are in the log under the request id."""
-
-    def __init__(self) -> None:
-        super().__init__("the server met an unexpected fault; the log has it under this reply's request id")
-
-
-class JobFailed(ServerError):
-    """A job that a caller waited for ended without pictures."""
-
-    code = "job_failed"
-
-    def __init__(self, job_id: str, reason: str) -> None:
-        super().__init__(f"job {job_id} failed: {reason}")
-
-
-# What stops a process at start; no caller meets these.
-
-
-class SettingsWrong(UnclipError):
-    """A setting that is missing or cannot be used; the message names it."""
-
-    code = "settings_wrong"
-
-
-class ModelError(UnclipError):
-    """A model folder that is missing, incomplete or of another format; stops a process at start."""
-
-    code = "model_folder_invalid"
-
-
-def shortened(value: object, limit: int = 80) -> str:
-    """Quote what a caller sent without repeating megabytes of it, nor anything a terminal would obey."""
-    text = "".join(character if character.isprintable() else "�" for character in str(value)[: limit + 1])
-    return text if len(text) <= limit else f"{text[:limit]}…"

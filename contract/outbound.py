@@ -1,7 +1,7 @@
 """The one HTTP client for addresses that callers give: pictures to fetch, webhooks to call.
 
 A name is resolved once and every address behind it looked at; the connection then goes to such an address itself, so that a
-name which points elsewhere a moment later changes nothing. Each hop of a redirect is a new address and is looked at the same way.
+name which points elsewhere a moment later changes nothing. Each hop of a redirect is a new address, looked at the same way.
 Proxies and credentials of the environment are not used.
 """
 
