@@ -13,10 +13,10 @@ ARGS ?=
 export PROMPT SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock
+.PHONY: help setup demo serve test check format lock bench bench-gpu bench-recovery
 
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv from requirements.lock; packages are shared between checkouts
 	@if [ -z "$(PYTHON)" ]; then \
@@ -38,6 +38,15 @@ check: setup ## formatting, lint, types, and who may import whom
 	@$(VENV) -m ruff check .
 	@$(VENV) -m mypy
 	@$(VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="cpu submit" for some); 10 to 20 minutes
+	@$(VENV) -m bench $(ARGS)
+
+bench-recovery: setup ## seconds until a killed worker's job runs again, against stock RQ; up to 20 minutes
+	@$(VENV) -m bench recovery
+
+bench-gpu: setup ## mixed load and join delay on a CUDA device
+	@$(VENV) -m bench mixed join --device cuda
 
 format: setup ## format the code and mend what lint can mend
 	@$(VENV) -m ruff format .

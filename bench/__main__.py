@@ -1,0 +1,132 @@
+"""`python -m bench [NAME …]`: run the benches and print their table; without names all that a CPU can run in minutes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.table import Line, write
+
+MODEL = Path(__file__).resolve().parent.parent / "models" / "weights"
+OFF = {"UNCLIP_PROVENANCE": "off", "UNCLIP_PICTURE_FILTER": "off", "UNCLIP_LOG_LEVEL": "info"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked for. tell: is given a line about each block."""
+
+    model: Path
+    threads: int
+    blocks: int
+    device: str
+    tell: Callable[[str], None]
+
+
+def same_arms(plan: Plan) -> Sequence[Line]:
+    """A/A: the engine against itself, which must read 1.00 ± 0.05 or nothing else here counts."""
+    from bench.ratios import compare
+    from bench.service import through_engine
+    from models.cascade import Cascade
+
+    cascade = Cascade.load(plan.model, threads=plan.threads)
+    ratio = compare(lambda: through_engine(cascade), lambda: through_engine(cascade), plan.blocks, plan.tell)
+    return [Line("A/A: the engine over itself", str(ratio), "0.95 to 1.05", 0.95 <= ratio.median <= 1.05)]
+
+
+def cpu(plan: Plan) -> Sequence[Line]:
+    """The engine against a pipeline script's loop."""
+    from bench.cpu import engine_over_plain_loop
+
+    ratio, psnr = engine_over_plain_loop(plan.model, plan.threads, plan.blocks, plan.tell)
+    beside = f"{ratio.first:.2f} pictures a second; the arms' pictures agree to {psnr:.0f} dB"
+    return [
+        Line("pictures a second on the CPU: engine over a plain loop", str(ratio), "≥ 2, hoped for 3", ratio.low >= 2, beside)
+    ]
+
+
+def service(plan: Plan) -> Sequence[Line]:
+    """The whole service against the bare engine, without and with filters and provenance."""
+    from bench.service import service_over_engine
+
+    bare = service_over_engine(plan.model, plan.threads, plan.blocks, plan.tell, OFF)
+    full = service_over_engine(plan.model, plan.threads, plan.blocks, plan.tell, {})
+    return [
+        Line("service over bare engine, filters and provenance off", str(bare), "≥ 0.97", bare.low >= 0.97),
+        Line("service over bare engine, all on", str(full), "stated", None),
+    ]
+
+
+def submit(plan: Plan) -> Sequence[Line]:
+    """Taking jobs in."""
+    from bench.submit import submit_rate
+
+    ratio, beside = submit_rate(plan.blocks, plan.tell)
+    return [Line("submit rate over an endpoint that only enqueues, one core", str(ratio), "≥ 0.7", ratio.low >= 0.7, beside)]
+
+
+def mixed(plan: Plan) -> Sequence[Line]:
+    """Mixed parameters in shared calls."""
+    from bench.mixed import load, mixed_over_alike
+    from workers.pick import Budget
+
+    stages = load(plan.model, plan.device, plan.threads)
+    budget = Budget.of(plan.device, [stage.cost for stage in stages.stages.values()])
+    jobs, goal = (48, 2.0) if plan.device.startswith("cuda") else (3, 0.95)
+    ratio = mixed_over_alike(stages, budget, jobs, plan.blocks, plan.tell)
+    wanted = "≥ 2" if goal == 2.0 else "no worse (≥ 0.95)"
+    return [Line(f"mixed load over a batcher of alike rows, {plan.device}", str(ratio), wanted, ratio.low >= goal)]
+
+
+def join(plan: Plan) -> Sequence[Line]:
+    """How soon a newcomer's first step is done."""
+    from bench.mixed import join_delay, load
+    from workers.pick import Budget
+
+    stages = load(plan.model, plan.device, plan.threads)
+    budget = Budget.of(plan.device, [stage.cost for stage in stages.stages.values()])
+    steps = join_delay(stages, budget, newcomers=60)
+    return [Line("join delay, 99th percentile of 60, in steps", f"{steps:.2f}", "≤ 1.2", steps <= 1.2)]
+
+
+def recovery(plan: Plan) -> Sequence[Line]:
+    """A worker killed in the middle of a job. Takes up to twenty minutes, for stock RQ does."""
+    from bench.recovery import recovery as kill_both
+
+    seconds = kill_both(plan.tell)
+    beside = f"{seconds.ours:.1f} s against {seconds.stock:.0f} s, one kill each"
+    return [Line("recovery after kill -9 over stock RQ", f"{seconds.ratio:.3f}", "≤ 1/8", seconds.ratio <= 1 / 8, beside)]
+
+
+BENCHES: dict[str, Callable[[Plan], Sequence[Line]]] = {
+    "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "mixed": mixed, "join": join, "recovery": recovery
+}  # fmt: skip
+LONG = ("recovery",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; 1 when a goal was missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], help="which benches; without: all but the long ones")
+    parser.add_argument("--model", type=Path, default=MODEL, help="model folder")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the model")
+    parser.add_argument("--blocks", type=int, default=9, help="measured blocks of each comparison")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for bench.md and bench.json")
+    asked = parser.parse_args(arguments)
+    plan = Plan(asked.model, asked.threads, asked.blocks, asked.device, lambda line: print(f"  {line}", file=sys.stderr))
+    lines: list[Line] = []
+    for name in asked.names or [name for name in BENCHES if name not in LONG]:
+        print(name, file=sys.stderr)
+        lines += BENCHES[name](plan)
+    from bench.machine import describe
+
+    print(write(lines, describe(), asked.out))
+    return 0 if all(line.is_met is not False for line in lines) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

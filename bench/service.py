@@ -1,0 +1,64 @@
+"""Pictures a second through the whole service over the bare engine in this process, with the same model and settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.ratios import Ratio, compare
+from bench.stack import stack
+from models.cascade import Cascade
+from models.row import DONE, DrawRequest
+
+PICTURES = 4
+ASKED: Mapping[str, Any] = {
+    "steps": 8,
+    "guidance_scale": 2.0,
+    "prior_steps": 8,
+    "prior_guidance_scale": 2.0,
+    "upsample_steps": 4,
+}
+POLL_SECONDS = 0.02
+
+
+def service_over_engine(
+    model: Path, threads: int, blocks: int, tell: Callable[[str], None], settings: Mapping[str, str]
+) -> Ratio:
+    """Pictures a second of the service over those of the engine, `PICTURES` jobs at a time. settings: of the service."""
+    cascade = Cascade.load(model, threads=threads)
+    with stack(**{"UNCLIP_MODEL_DIR": str(model), "UNCLIP_WORKER_THREADS": str(threads), **settings}) as whole:
+        whole.start_worker()
+        whole.start_api()
+        with httpx.Client(base_url=whole.url, timeout=120) as client:
+            return compare(lambda: through_service(client), lambda: through_engine(cascade), blocks, tell)
+
+
+def through_engine(cascade: Cascade) -> float:
+    """Pictures a second, one after another, from prompt to pixels."""
+    began = time.perf_counter()
+    for seed in range(PICTURES):
+        row = cascade.admit(DrawRequest(prompt="a red apple", seed=seed, **ASKED))
+        while row.stage != DONE:
+            cascade.stages[row.stage].run([row])
+        cascade.picture(row)
+    return PICTURES / (time.perf_counter() - began)
+
+
+def through_service(client: httpx.Client) -> float:
+    """Pictures a second, from the first POST until the last job has succeeded."""
+    began = time.perf_counter()
+    bodies = [{"operation": "generate", "prompt": "a red apple", "seed": seed, **ASKED} for seed in range(PICTURES)]
+    waiting = [client.post("/v1/jobs", json=body).raise_for_status().json()["id"] for body in bodies]
+    while waiting:
+        job = client.get(f"/v1/jobs/{waiting[0]}").raise_for_status().json()
+        if job["status"] == "succeeded":
+            waiting.pop(0)
+        elif job["status"] in ("failed", "canceled"):
+            raise RuntimeError(f"job {job['id']} {job['status']}: {job['error']}")
+        else:
+            time.sleep(POLL_SECONDS)
+    return PICTURES / (time.perf_counter() - began)
