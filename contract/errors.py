@@ -5,11 +5,11 @@ UnclipError
 │  │                              UnsupportedMediaType 415
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  ├─ UrlRefused · UrlUnreachable
-│  └─ ContentBlocked              categories of the prompt filter
+│  └─ ContentBlocked              categories of the prompt filter or the picture filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
 ├─ BusyError           429        QueueFull · KeyQueueFull         (Retry-After)
-├─ OutageError         503        QueueDown · StoreDown            (Retry-After) · WaitTimedOut 504
+├─ OutageError         503        QueueDown · StoreDown · FilterDown (Retry-After) · WaitTimedOut 504
 ├─ ServerError         500        JobFailed · InternalError
 ├─ SettingsWrong       no HTTP    a setting that is missing or cannot be used
 └─ ModelError          no HTTP    a model folder that cannot be read
@@ -19,10 +19,12 @@ On the wire: {"error": {"message", "type", "param", "code"}}, the shape the Open
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from contract.error_root import UnclipError, shortened
 from contract.server_errors import (
+    FilterDown,
     InternalError,
     JobFailed,
     ModelError,
@@ -36,6 +38,7 @@ from contract.server_errors import (
 
 # What is defined elsewhere and belongs to the tree.
 __all__ = [
+    "FilterDown",
     "InternalError",
     "JobFailed",
     "ModelError",
@@ -171,20 +174,41 @@ class UrlUnreachable(RequestError):
 
 
 class ContentBlocked(RequestError):
-    """A prompt that the content filter refuses; `categories` are OpenAI's moderation names."""
+    """A prompt or a picture that a content filter refuses; `categories` are OpenAI's moderation names.
+
+    stage: "input" for what was sent, "output" for what was drawn. scores: of every category that was looked at, 0 to 1.
+    param: the field at fault; of what was drawn, none is.
+    """
 
     type = "image_generation_user_error"
     code = "moderation_blocked"
 
-    def __init__(self, categories: Sequence[str], *, stage: str = "input") -> None:
-        super().__init__(f"the content filter refused this prompt ({', '.join(categories)}); rephrase it", param="prompt")
+    def __init__(
+        self,
+        categories: Sequence[str],
+        *,
+        stage: Literal["input", "output"] = "input",
+        scores: Mapping[str, float] | None = None,
+        param: str | None = "prompt",
+    ) -> None:
+        if stage == "output":
+            told, param = f"the picture filter kept back every picture ({', '.join(categories)}); rephrase the prompt", None
+        else:
+            thing = "prompt" if param == "prompt" else "picture"
+            told = f"the content filter refused this {thing} ({', '.join(categories)}); send another"
+        super().__init__(told, param=param)
         self.categories = tuple(categories)
         self.stage = stage
+        self.scores = dict(scores or {})
 
     def wire(self) -> dict[str, dict[str, object]]:
         """Return the reply body, with `moderation_details` as OpenAI's image API sends them."""
         body = super().wire()
-        body["error"]["moderation_details"] = {"moderation_stage": self.stage, "categories": list(self.categories)}
+        body["error"]["moderation_details"] = {
+            "moderation_stage": self.stage,
+            "categories": list(self.categories),
+            "scores": self.scores,
+        }
         return body
 
 

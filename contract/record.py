@@ -53,10 +53,11 @@ class BlockedPicture(_Frozen):
 
 
 class JobFault(_Frozen):
-    """Why a job failed, in words a caller may read: no traceback, no address."""
+    """Why a job failed, in words a caller may read: no traceback, no address. `blocked`: its pictures, where none passed."""
 
     code: str
     message: str
+    blocked: tuple[BlockedPicture, ...] = ()
 
 
 class JobResult(_Frozen):

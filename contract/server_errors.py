@@ -35,6 +35,16 @@ class StoreDown(OutageError):
         self.reason = reason
 
 
+class FilterDown(OutageError):
+    """A content filter broke. What nobody has looked at is neither taken in nor given out."""
+
+    code = "filter_unavailable"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("the content filter does not answer, and nothing is drawn unchecked; try again shortly")
+        self.reason = reason
+
+
 class WaitTimedOut(OutageError):
     """A caller waited as long as a reply may take; the job itself goes on."""
 

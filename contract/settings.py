@@ -88,6 +88,22 @@ class Settings(BaseSettings):
         default=20, description="How long work in hand may take to finish when a process is told to stop."
     )
 
+    prompt_filter_categories: str = Field(
+        default="sexual,sexual/minors,violence/graphic,hate,self-harm",
+        description="What prompts are refused for; `sexual/minors` cannot be left out.",
+    )
+    prompt_filter_thresholds: str | None = Field(
+        default=None,
+        description="Scores from which the classifier refuses, such as `hate=0.9,sexual=0.7`; what is not named: as fitted.",
+    )
+    picture_filter: bool = Field(default=True, description="Whether the picture filter looks at pictures, drawn and sent.")
+    picture_filter_threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.8, description="Score, 0 to 1, from which a picture is kept back."
+    )
+    audit_prompts: bool = Field(
+        default=False, description="Whether the audit log may hold refused prompts and the words that led to it."
+    )
+
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs: auto, cpu, cuda or cuda:N."
     )

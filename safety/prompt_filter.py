@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
 from typing import Self
@@ -25,10 +25,14 @@ FILE_NAME = str.maketrans("/-", "__")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found. `categories`: in the order of CATEGORIES; `matches`: the words that led there, for the log."""
+    """What was found. `categories`: in the order of CATEGORIES; `matches`: the words that led there, for the log.
+
+    `scores`: of every category that is looked at, 0 harmless to 1; a listed word is 1.
+    """
 
     categories: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def allowed(self) -> bool:
@@ -66,6 +70,7 @@ class PromptFilter:
         return Verdict(
             categories=tuple(category for category in CATEGORIES if found[category]),
             matches=tuple(sorted(set().union(*found.values()))),
+            scores={category: float(bool(found[category])) for category in CATEGORIES},
         )
 
     def _found(self, words: Sequence[str]) -> Iterator[tuple[str, set[str]]]:

@@ -44,7 +44,7 @@ class Admission:
         spec = self.build_spec(request)
         verdict = self.prompt_filter.check(spec.prompt)
         if not verdict.allowed:
-            raise ContentBlocked(verdict.categories)
+            raise ContentBlocked(verdict.categories, scores=verdict.scores)
         return spec
 
     def build_spec(self, request: DrawingRequest) -> GenerateSpec:

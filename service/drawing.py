@@ -95,7 +95,11 @@ class DrawingWarning(BaseModel):
 
 def warnings_of(job: JobRecord) -> list[DrawingWarning]:
     """Return what the callers of `job` should know beside its pictures."""
-    if not job.truncated_tokens:
-        return []
-    message = f"the last {job.truncated_tokens} tokens of the prompt are beyond the model's text window and were not drawn"
-    return [DrawingWarning(code="prompt_truncated", message=message, param="prompt")]
+    warnings = []
+    if job.truncated_tokens:
+        message = f"the last {job.truncated_tokens} tokens of the prompt are beyond the model's text window and were not drawn"
+        warnings.append(DrawingWarning(code="prompt_truncated", message=message, param="prompt"))
+    if job.blocked:
+        message = f"the picture filter kept back {len(job.blocked)} of {job.spec.pictures} pictures"
+        warnings.append(DrawingWarning(code="pictures_blocked", message=message, param=None))
+    return warnings

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from contract.errors import (
     BodyTooLarge,
     ContentBlocked,
+    FilterDown,
     ImageNotFound,
     InternalError,
     InvalidJson,
@@ -70,6 +71,7 @@ DRAWING_REFUSALS: tuple[type[UnclipError], ...] = (
     QueueFull,
     QueueDown,
     StoreDown,
+    FilterDown,
 )
 """What any route that takes a drawing request may answer."""
 
@@ -87,6 +89,7 @@ class ModerationDetails(BaseModel):
 
     moderation_stage: str = Field(examples=["input"])
     categories: list[str] = Field(examples=[["sexual"]])
+    scores: dict[str, float] = Field(default_factory=dict, examples=[{"sexual": 0.98}], description="0 to 1, by category.")
 
 
 class ErrorDetail(BaseModel):
@@ -154,7 +157,8 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
     type(example): example
     for example in (
         BodyTooLarge(2**20),
-        ContentBlocked(["sexual"]),
+        ContentBlocked(["sexual"], scores={"sexual": 0.98}),
+        FilterDown(),
         ImageNotFound(f"{_JOB_ID}-9"),
         InvalidJson("Expecting value at character 12"),
         InvalidParameter("n", "n should be less than or equal to 10, not 11"),

@@ -23,6 +23,7 @@ from workers.clerk import Clerk, Pace
 from workers.engine import AnyRow, Engine, Stages
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
+from workers.picture_check import load_check
 from workers.publish import Publisher
 from workers.recovery import Recovery
 from workers.tally import Tally
@@ -48,6 +49,7 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     signal.signal(signal.SIGINT, leave)
     log.info("worker starts", model=str(settings.model_folder))
     cascade = load(settings)
+    check = load_check(settings)
     stop.listen()
     worker = meet_queue(settings, stop)
     if worker is None:
@@ -57,7 +59,7 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     budget = Budget.of(device, costs)
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
-    publisher = Publisher(ImageStore.open(settings))
+    publisher = Publisher(ImageStore.open(settings), check=check)
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
     engine = Engine(cascade, budget)
     engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)

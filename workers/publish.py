@@ -1,4 +1,4 @@
-"""From pixels to stored files: resample, encode, put; in a few threads beside the engine.
+"""From pixels to stored files: filter, resample, encode, put; in a few threads beside the engine.
 
 Only when every picture of a job lies in the store does the job's result go on to the queue, so a job marked done is readable.
 A job that ends otherwise leaves no picture behind, as far as the store can be reached.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -17,11 +17,12 @@ import structlog
 from PIL import Image
 
 from contract.errors import ImageNotFound, StoreDown
-from contract.record import ImageRecord, JobFault, JobResult
+from contract.record import BlockedPicture, ImageRecord, JobFault, JobResult
 from contract.spec import OutputFormat
 from contract.store import CONTENT_TYPES, LATENT_TYPE, image_id, latent_id
 from workers.backoff import Backoff
 from workers.engine import Drawn, Order, Picture
+from workers.picture_check import FilterFailed, PictureCheck, all_blocked, blocked_picture, filter_failed, no_check
 from workers.tally import PUBLISH
 
 # zlib's levels beyond 4 cost a 1024 px picture several times the time and save few bytes.
@@ -47,8 +48,9 @@ class Abandoned(Exception):
 class Publisher:
     """Publishes drawn jobs, several pictures at a time."""
 
-    def __init__(self, store: Store, threads: int = 2) -> None:
+    def __init__(self, store: Store, threads: int = 2, check: PictureCheck = no_check) -> None:
         self._store = store
+        self._check = check
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -65,7 +67,7 @@ class Publisher:
         job_id = drawn.order.job_id
         left = len(drawn.pictures)
 
-        def finish(_: Future[ImageRecord]) -> None:
+        def finish(_: Future[ImageRecord | BlockedPicture]) -> None:
             nonlocal left
             with self._lock:
                 left -= 1
@@ -107,26 +109,32 @@ class Publisher:
         self.give_up()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _outcome(self, drawn: Drawn, futures: list[Future[ImageRecord]], seconds: float) -> JobResult | JobFault | None:
+    def _outcome(
+        self, drawn: Drawn, futures: list[Future[ImageRecord | BlockedPicture]], seconds: float
+    ) -> JobResult | JobFault | None:
         try:
-            images = tuple(future.result(timeout=0) for future in futures)
+            pictures = [future.result(timeout=0) for future in futures]
         except Abandoned:
             return None
         except StoreDown:
             return JobFault(code=StoreDown.code, message="the picture is drawn but the image store did not take it in time")
+        except FilterFailed:
+            return filter_failed()
         except Exception:
             if self._closing.is_set():
                 return None
             self._log.exception("a picture could not be stored", job_id=drawn.order.job_id)
             return JobFault(code="publish_failure", message="the picture is drawn but could not be stored")
-        timings = {stage: round(spent, 4) for stage, spent in {**drawn.seconds, PUBLISH: seconds}.items()}
-        native_size = max(drawn.pictures[0].shape[:2])
-        return JobResult(images=images, native_size=native_size, timings=timings, truncated_tokens=drawn.truncated_tokens)
+        return _told(drawn, pictures, seconds)
 
-    def _store_picture(self, drawn: Drawn, index: int) -> ImageRecord:
+    def _store_picture(self, drawn: Drawn, index: int) -> ImageRecord | BlockedPicture:
         order = drawn.order
         size_px = order.spec.size_px
         product = drawn.products[index]
+        # Before anything of it is put: a latent, too, could be drawn again.
+        blocked = blocked_picture(self._check, product.pixels, order.job_id, index)
+        if blocked is not None:
+            return blocked
         data = encode(product.pixels, size_px, order.spec.output_format, order.spec.output_compression)
         content_type = CONTENT_TYPES[order.spec.output_format]
         self._put(order, image_id(order.job_id, index), data, content_type)
@@ -168,6 +176,20 @@ class Publisher:
             self._log.warning("pictures of an ended job stay in the store", job_id=job_id, reason=error.reason)
         except ImageNotFound:
             return  # not an id of ours, so there never was a picture
+
+
+def _told(drawn: Drawn, pictures: Sequence[ImageRecord | BlockedPicture], seconds: float) -> JobResult | JobFault:
+    images = tuple(picture for picture in pictures if isinstance(picture, ImageRecord))
+    blocked = tuple(picture for picture in pictures if isinstance(picture, BlockedPicture))
+    if not images:
+        return all_blocked(blocked)
+    return JobResult(
+        images=images,
+        blocked=blocked,
+        native_size=max(drawn.pictures[0].shape[:2]),
+        timings={stage: round(spent, 4) for stage, spent in {**drawn.seconds, PUBLISH: seconds}.items()},
+        truncated_tokens=drawn.truncated_tokens,
+    )
 
 
 def encode(picture: Picture, size_px: int, output_format: OutputFormat, compression: int) -> bytes:

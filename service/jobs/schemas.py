@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.record import ImageRecord, JobRecord
+from contract.record import ImageRecord, JobFault, JobRecord
 from contract.states import JobState
+from service.blocked import BlockedImage, refusal_of
 from service.drawing import DrawingRequest, DrawingWarning, warnings_of
+from service.errors import ModerationDetails
 from service.urls import PublicUrls
 
 _ID = "5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"
@@ -75,6 +77,16 @@ class JobErrorDetail(BaseModel):
 
     code: str = Field(examples=["numerical_failure"])
     message: str = Field(examples=["the decoder met a value that is not a number"])
+    moderation_details: ModerationDetails | None = Field(default=None, description="Only with `moderation_blocked`.")
+
+    @classmethod
+    def of(cls, fault: JobFault) -> JobErrorDetail:
+        """Return `fault` as callers see it."""
+        details = None
+        if fault.blocked:
+            refusal = refusal_of(fault.blocked)
+            details = ModerationDetails(moderation_stage="output", categories=list(refusal.categories), scores=refusal.scores)
+        return cls(code=fault.code, message=fault.message, moderation_details=details)
 
 
 class JobResponse(BaseModel):
@@ -97,6 +109,7 @@ class JobResponse(BaseModel):
     size: str = Field(examples=["256x256"])
     seed: int = Field(description="The job's seed: picture i has `seed + i`, counted modulo 2^32.", examples=[7])
     images: list[JobImage] = Field(description="Filled when the job has succeeded.")
+    blocked: list[BlockedImage] = Field(description="Pictures that were drawn and that the picture filter kept back.")
     native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
     timings: dict[str, float] = Field(description="Seconds per stage.", examples=[{"prior": 0.3, "decoder": 2.1}])
     attempts: int = Field(description="How often a worker has begun the job.")
@@ -121,11 +134,12 @@ class JobResponse(BaseModel):
             size=job.spec.size,
             seed=job.spec.seed,
             images=[JobImage.of(image, urls) for image in job.images],
+            blocked=[BlockedImage.of(picture) for picture in job.blocked],
             native_size=job.native_size,
             timings=dict(job.timings),
             attempts=job.attempts,
             warnings=warnings_of(job),
-            error=JobErrorDetail(**job.error.model_dump()) if job.error else None,
+            error=JobErrorDetail.of(job.error) if job.error else None,
         )
 
 

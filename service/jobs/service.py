@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect
 
-from contract.errors import JobCanceled, JobFailed, JobNotFound, QueueDown, WaitTimedOut
+from contract.errors import ContentBlocked, JobCanceled, JobFailed, JobNotFound, QueueDown, WaitTimedOut
 from contract.previews import Preview
 from contract.queue import JobQueue
 from contract.record import JobRecord
 from contract.spec import Spec
 from contract.states import JobState
 from contract.watch import JobWatch
+from service.blocked import refusal_of
 from service.images.service import ImagesService
 from service.jobs.watcher import Watcher
 from service.offload import Offload
@@ -94,5 +95,7 @@ def _succeeded(job: JobRecord) -> JobRecord:
     if job.state is JobState.CANCELED:
         raise JobCanceled(job.id)
     if job.state is JobState.FAILED:
+        if job.error and job.error.code == ContentBlocked.code:
+            raise refusal_of(job.error.blocked)
         raise JobFailed(job.id, job.error.message if job.error else "no reason was recorded")
     return job

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from contract.catalog import ModelInfo
 from contract.errors import UnsupportedParameter
 from contract.spec import MAX_USER_CHARACTERS
+from service.blocked import BlockedImage
 from service.drawing import DrawingRequest, DrawingWarning
 
 REFUSED = {
@@ -88,6 +89,9 @@ class ImagesResponse(BaseModel):
     native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
     model: str = Field(examples=["unclip-bootstrap"])
     job_id: str = Field(description="The job, at `/v1/jobs/{job_id}`.")
+    blocked: list[BlockedImage] | None = Field(
+        default=None, description="Pictures that the picture filter kept back; `data` then holds the others. Left out for none."
+    )
     warnings: list[DrawingWarning] | None = Field(default=None, description="Left out when there is nothing to say.")
 
 

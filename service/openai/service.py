@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from contract.record import ImageRecord, JobRecord
+from service.blocked import BlockedImage
 from service.drawing import warnings_of
 from service.images.service import ImagesService
 from service.openai.schemas import GeneratedImage, ImagesResponse
@@ -25,6 +26,7 @@ async def answer(job: JobRecord, response_format: str | None, images: ImagesServ
         native_size=job.native_size,
         model=job.spec.model,
         job_id=job.id,
+        blocked=[BlockedImage.of(picture) for picture in job.blocked] or None,
         warnings=warnings_of(job) or None,
     )
 

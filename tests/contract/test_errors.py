@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from contract import errors
-from contract.errors import BodyTooLarge, ContentBlocked, InvalidSize, QueueFull, RequestError, UnclipError, UnknownField
+from contract.errors import (
+    BodyTooLarge,
+    ContentBlocked,
+    FilterDown,
+    InvalidSize,
+    QueueFull,
+    RequestError,
+    UnclipError,
+    UnknownField,
+)
 
 SAMPLES = [
     errors.InvalidJson("line 1"),
@@ -23,6 +32,7 @@ SAMPLES = [
     errors.PromptEmpty(),
     errors.PromptTooLong(2000, 1000),
     ContentBlocked(["sexual"]),
+    FilterDown(),
     BodyTooLarge(1024),
     errors.UnsupportedMediaType("text/plain"),
     errors.RouteNotFound("/nowhere"),
@@ -90,9 +100,10 @@ def test_a_wrong_request_is_not_worth_repeating(error: UnclipError) -> None:
 
 
 def test_a_refused_prompt_names_its_categories() -> None:
-    assert ContentBlocked(["sexual", "hate"]).wire()["error"]["moderation_details"] == {
+    assert ContentBlocked(["sexual", "hate"], scores={"hate": 0.9}).wire()["error"]["moderation_details"] == {
         "moderation_stage": "input",
         "categories": ["sexual", "hate"],
+        "scores": {"hate": 0.9},
     }
 
 

@@ -134,7 +134,8 @@ def test_a_blocked_prompt_carries_its_categories(client: OpenAI) -> None:
         client.images.generate(prompt="hardcore porn")
     error = caught.value
     assert (error.code, error.type, error.param) == ("moderation_blocked", "image_generation_user_error", "prompt")
-    assert error.body["moderation_details"] == {"moderation_stage": "input", "categories": ["sexual"]}  # type: ignore[index]
+    details = error.body["moderation_details"]  # type: ignore[index]
+    assert (details["moderation_stage"], details["categories"], details["scores"]["sexual"]) == ("input", ["sexual"], 1.0)
     assert error.request_id
 
 

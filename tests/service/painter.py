@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,14 +45,15 @@ class Painter:
         job.meta["progress"] = progress
         job.save_meta()
 
-    def succeed(self, job: Job, truncated_tokens: int = 0, keep: bool = True) -> None:
-        """Store the job's pictures, then end it."""
+    def succeed(self, job: Job, truncated_tokens: int = 0, keep: bool = True, blocked: Sequence[int] = ()) -> None:
+        """Store the job's pictures but those that are to be blocked, then end it."""
         spec = read_spec(job.kwargs["spec"])
-        pictures = [self._paint(job.id, index, spec) for index in range(spec.pictures)]
+        pictures = [self._paint(job.id, index, spec) for index in range(spec.pictures) if index not in blocked]
         if not keep:
             self.store.delete(image_id(job.id, 0))
         job._result = {
             "images": pictures,
+            "blocked": [{"index": index, "categories": ["sexual"], "scores": {"sexual": 0.93}} for index in blocked],
             "native_size": NATIVE_SIZE,
             "timings": {"prior": 0.5, "decoder": 2.0, "upsample_256": 1.0},
             "truncated_tokens": truncated_tokens,
@@ -61,7 +62,7 @@ class Painter:
             job._handle_success(job.result_ttl, pipe)
             pipe.execute()
 
-    def fail(self, job: Job, error: Mapping[str, str]) -> None:
+    def fail(self, job: Job, error: Mapping[str, Any]) -> None:
         """End the job without pictures."""
         job.meta["error"] = dict(error)
         job.save_meta()

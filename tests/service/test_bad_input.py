@@ -237,7 +237,8 @@ def test_a_prompt_that_the_filter_refuses_says_why(client: TestClient, queue: Jo
     response = post(client, path, {"prompt": "hardcore porn"})
     assert_refused(response, 400, "moderation_blocked", "prompt", queue)
     assert response.json()["error"]["type"] == "image_generation_user_error"
-    assert response.json()["error"]["moderation_details"] == {"moderation_stage": "input", "categories": ["sexual"]}
+    details = response.json()["error"]["moderation_details"]
+    assert (details["moderation_stage"], details["categories"], details["scores"]["sexual"]) == ("input", ["sexual"], 1.0)
 
 
 @pytest.mark.parametrize("job_id", ["0" * 32, "nonsense", "0" * 31, "A" * 32, "0" * 32 + "%0a", "%2e%2e", "x" * 3000])
