@@ -101,8 +101,17 @@ def recovery(plan: Plan) -> Sequence[Line]:
     return [Line("recovery after kill -9 over stock RQ", f"{seconds.ratio:.3f}", "≤ 1/8", seconds.ratio <= 1 / 8, beside)]
 
 
+def watchers(plan: Plan) -> Sequence[Line]:
+    """A thousand followers of events."""
+    from bench.watchers import watched_over_alone
+
+    ratio, beside = watched_over_alone(plan.model, plan.blocks, plan.tell)
+    return [Line("pictures a second with 1,000 watchers over without", str(ratio), "≥ 0.95", ratio.low >= 0.95, beside)]
+
+
 BENCHES: dict[str, Callable[[Plan], Sequence[Line]]] = {
-    "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "mixed": mixed, "join": join, "recovery": recovery
+    "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "mixed": mixed, "join": join,
+    "watchers": watchers, "recovery": recovery
 }  # fmt: skip
 LONG = ("recovery",)
 
