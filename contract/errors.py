@@ -2,13 +2,14 @@
 
 UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
-│  │                              UnsupportedMediaType 415
+│  │                              UnsupportedMediaType 415 · RequestTooSlow 408
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  ├─ UrlRefused · UrlUnreachable
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
+├─ KeyRefused          401        InvalidKey · ScopeMissing 403; KeyNotFound 404
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
-├─ BusyError           429        QueueFull · KeyQueueFull         (Retry-After)
+├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs (Retry-After)
 ├─ OutageError         503        QueueDown · StoreDown · FilterDown (Retry-After) · WaitTimedOut 504
 ├─ ServerError         500        JobFailed · InternalError
 ├─ SettingsWrong       no HTTP    a setting that is missing or cannot be used
@@ -22,7 +23,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from contract.busy_errors import BusyError, KeyQueueFull, QueueFull, RateLimited, TooManyJobs
 from contract.error_root import UnclipError, shortened
+from contract.key_errors import InvalidKey, KeyNotFound, KeyRefused, ScopeMissing
 from contract.server_errors import (
     FilterDown,
     InternalError,
@@ -38,15 +41,24 @@ from contract.server_errors import (
 
 # What is defined elsewhere and belongs to the tree.
 __all__ = [
+    "BusyError",
     "FilterDown",
     "InternalError",
+    "InvalidKey",
     "JobFailed",
+    "KeyNotFound",
+    "KeyQueueFull",
+    "KeyRefused",
     "ModelError",
     "OutageError",
     "QueueDown",
+    "QueueFull",
+    "RateLimited",
+    "ScopeMissing",
     "ServerError",
     "SettingsWrong",
     "StoreDown",
+    "TooManyJobs",
     "UnclipError",
     "WaitTimedOut",
     "shortened",
@@ -222,6 +234,16 @@ class BodyTooLarge(RequestError):
         super().__init__(f"the body is over the limit of {limit_bytes} bytes")
 
 
+class RequestTooSlow(RequestError):
+    """A request whose body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing of the body arrived for {seconds:.0f} s")
+
+
 class UnsupportedMediaType(RequestError):
     """A request body of a type that is not read here."""
 
@@ -317,35 +339,3 @@ class JobCanceled(Conflict):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} was canceled before it finished")
-
-
-# Try again later.
-
-
-class BusyError(UnclipError):
-    """The service is working, and has no room for more."""
-
-    status = 429
-    type = "rate_limit_error"
-    code = "busy"
-    retry_after_seconds = 5
-
-
-class QueueFull(BusyError):
-    """As many jobs wait as the operator allows."""
-
-    code = "queue_full"
-
-    def __init__(self, depth: int, limit: int, retry_after_seconds: int | None = None) -> None:
-        super().__init__(f"{depth} jobs are waiting and the limit is {limit}; try again later")
-        self.retry_after_seconds = retry_after_seconds or BusyError.retry_after_seconds
-
-
-class KeyQueueFull(BusyError):
-    """One API key has as many jobs waiting as the operator allows it."""
-
-    code = "key_queue_full"
-
-    def __init__(self, depth: int, limit: int, retry_after_seconds: int | None = None) -> None:
-        super().__init__(f"{depth} jobs of this API key are waiting and its limit is {limit}; try again later")
-        self.retry_after_seconds = retry_after_seconds or BusyError.retry_after_seconds

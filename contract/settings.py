@@ -21,11 +21,30 @@ def _http_address(url: str) -> str:
     return url
 
 
+def _rate(words: str) -> str:
+    from limits import parse_many  # late: the command line reads settings too, and is to start quickly
+
+    parse_many(words)  # its ValueError says what is wrong
+    return words
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _origin(text: str) -> None:
+    parts = urlsplit(text)
+    if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query):
+        raise ValueError("should be origins such as https://app.example, without a path, or *")
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
+Rate = Annotated[str, AfterValidator(_rate)]
+"""How often, such as `60/minute` or `10/second; 1000/day`."""
 
 
 class Settings(BaseSettings):
@@ -74,6 +93,26 @@ class Settings(BaseSettings):
     port: Port = Field(default=8000, description="Port the API listens on; 0 takes a free one.")
     public_base_url: HttpAddress | None = Field(
         default=None, description="How callers reach the API, for picture URLs; empty: as the request came in."
+    )
+    api_keys: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description="Whether callers need an API key. auto: as soon as one was made; until then the API listens on this "
+        "machine alone. required: always. off: never.",
+    )
+    key_rate: Rate | None = Field(
+        default="300/minute", description="How often a key may start or change jobs, unless it has a rate of its own."
+    )
+    key_read_rate: Rate | None = Field(
+        default="3000/minute", description="How often a key may read, unless it has a rate of its own."
+    )
+    cors_origins: str | None = Field(
+        default=None, description="Web origins whose pages may call the API, with commas between them; * for any."
+    )
+    max_header_bytes: Annotated[int, Field(ge=1024)] = Field(
+        default=16 * 1024, description="Largest header section of a request."
+    )
+    slow_client_seconds: Seconds = Field(
+        default=20, description="A caller that sends or takes nothing for this long is dropped."
     )
     max_body_bytes: Count = Field(default=2**20, description="Largest request body.")
     outbound_allowed_networks: str | None = Field(
@@ -128,11 +167,23 @@ class Settings(BaseSettings):
         return max(1, round(self.result_ttl_hours * 3600))
 
     @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        """The web origins whose pages may call the API."""
+        return _listed(self.cors_origins)
+
+    @property
     def queue_url(self) -> str:
         """The address of the queue. Raises SettingsWrong when none is set."""
         if self.redis_url is None:
             raise SettingsWrong("UNCLIP_REDIS_URL must name a Redis or Valkey; `unclip serve` brings one of its own")
         return self.redis_url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, given: str | None) -> str | None:
+        for origin in _listed(given):
+            _origin(origin)
+        return given
 
     @field_validator("redis_url")
     @classmethod

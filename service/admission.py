@@ -18,7 +18,7 @@ from contract.errors import (
     UnknownModel,
     UnsupportedParameter,
 )
-from contract.spec import OUTPUT_FORMATS, SEEDS, SIZES, Decoder, GenerateSpec, OutputFormat, Prior, Size
+from contract.spec import LOCAL_KEY, OUTPUT_FORMATS, SEEDS, SIZES, Decoder, GenerateSpec, OutputFormat, Prior, Size
 from safety.prompt_filter import PromptFilter
 from service.drawing import DrawingRequest
 
@@ -39,9 +39,12 @@ class Admission:
         self.prompt_filter = prompt_filter
         self.max_prompt_characters = max_prompt_characters
 
-    def admit(self, request: DrawingRequest) -> GenerateSpec:
-        """Return the spec of `request` with every default resolved. Raises a RequestError that names the field at fault."""
-        spec = self.build_spec(request)
+    def admit(self, request: DrawingRequest, key_id: str = LOCAL_KEY) -> GenerateSpec:
+        """Return the spec of `request` with every default resolved. Raises a RequestError that names the field at fault.
+
+        key_id: the caller's key, which will own the job.
+        """
+        spec = self.build_spec(request).model_copy(update={"key": key_id})
         verdict = self.prompt_filter.check(spec.prompt)
         if not verdict.allowed:
             raise ContentBlocked(verdict.categories, scores=verdict.scores)

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from contract.settings import Settings
-from service.errors import add_error_handlers
+from service.authentication import Authentication
+from service.callers import bearer
+from service.errors import KEY_REFUSALS, add_error_handlers, errors
 from service.health import endpoints as health
 from service.images import endpoints as images
 from service.jobs import endpoints as jobs
@@ -51,13 +53,18 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         # First is outermost.
-        middleware=[Middleware(RequestContext), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(Authentication, gate=resources.gate),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
     )
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, jobs, images, health):
-        app.include_router(resource.router)
+    for resource in (openai, jobs, images):
+        app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
+    app.include_router(health.router)
     return app
 
 

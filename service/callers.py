@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 
+from contract.errors import InvalidKey
+from contract.keys import SCOPES, Scope
 from contract.spec import LOCAL_KEY
 
-SCOPES = ("generate", "read", "admin")
-"""What a key may do: start and change jobs, read them, look after the service."""
+CALLER_STATE = "caller"
+"""Where the middleware leaves a request's caller."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +21,34 @@ class Principal:
     """An API key as handlers know it: its id, which owns what is made under it, and what it may do."""
 
     key_id: str
-    scopes: frozenset[str]
+    scopes: frozenset[Scope]
 
 
 LOCAL = Principal(LOCAL_KEY, frozenset(SCOPES))
 """Whoever calls a service without API keys, which listens on this machine alone."""
 
-
-async def _caller(request: Request) -> Principal:
-    return LOCAL
+# Only for the OpenAPI page: the middleware reads the header, before anything reads the body.
+bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="API key",
+    description="`Authorization: Bearer uk_…`, from `unclip keys create`. Not needed on a service where no key was made.",
+)
 
 
 async def _caller_if_any(request: Request) -> Principal | None:
-    return LOCAL
+    caller = getattr(request.state, CALLER_STATE, None)
+    assert caller is None or isinstance(caller, Principal)
+    return caller
+
+
+async def _caller(request: Request) -> Principal:
+    caller = await _caller_if_any(request)
+    if caller is None:
+        raise InvalidKey
+    return caller
 
 
 Caller = Annotated[Principal, Depends(_caller)]
-"""The caller. GET and HEAD ask for the scope `read`, every other verb for `generate`."""
+"""The caller. GET and HEAD ask for the scope `read`, every other verb for `generate`, the metrics for `admin`."""
 CallerIfAny = Annotated[Principal | None, Depends(_caller_if_any)]
 """The same where a request may also do without a key, such as a signed address: None when it brings none."""

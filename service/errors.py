@@ -21,6 +21,7 @@ from contract.errors import (
     ImageNotFound,
     InternalError,
     InvalidJson,
+    InvalidKey,
     InvalidParameter,
     InvalidSize,
     JobCanceled,
@@ -34,8 +35,12 @@ from contract.errors import (
     PromptTooLong,
     QueueDown,
     QueueFull,
+    RateLimited,
+    RequestTooSlow,
     RouteNotFound,
+    ScopeMissing,
     StoreDown,
+    TooManyJobs,
     UnclipError,
     UnknownField,
     UnknownModel,
@@ -67,13 +72,19 @@ DRAWING_REFUSALS: tuple[type[UnclipError], ...] = (
     UnsupportedParameter,
     ContentBlocked,
     BodyTooLarge,
+    RequestTooSlow,
     UnsupportedMediaType,
     QueueFull,
+    TooManyJobs,
     QueueDown,
     StoreDown,
     FilterDown,
 )
 """What any route that takes a drawing request may answer."""
+
+
+KEY_REFUSALS: tuple[type[UnclipError], ...] = (InvalidKey, ScopeMissing, RateLimited, QueueDown)
+"""What any route below /v1 may answer before it is asked."""
 
 
 class BodyOverLimit(HTTPException):
@@ -126,6 +137,8 @@ def error_response(
     beside: further keys of the body, next to "error".
     """
     sent = dict(headers or {})
+    if isinstance(error, InvalidKey):
+        sent["WWW-Authenticate"] = "Bearer"
     if isinstance(error, _NOT_TO_BE_REPEATED):
         sent["x-should-retry"] = "false"
     elif error.retry_after_seconds is not None:
@@ -161,6 +174,7 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         FilterDown(),
         ImageNotFound(f"{_JOB_ID}-9"),
         InvalidJson("Expecting value at character 12"),
+        InvalidKey(),
         InvalidParameter("n", "n should be less than or equal to 10, not 11"),
         InvalidSize("300x300", SIZES),
         JobCanceled(_JOB_ID),
@@ -172,7 +186,11 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         PromptTooLong(1044, 1000),
         QueueDown(),
         QueueFull(1000, 1000),
+        RateLimited("60 per 1 minute", 12),
+        RequestTooSlow(20),
+        ScopeMissing("generate", ["read"]),
         StoreDown(),
+        TooManyJobs(4),
         UnknownField("promt", ["prompt", "n", "size"]),
         UnknownModel("dall-e-9", ["unclip-bootstrap", "dall-e-2"]),
         UnsupportedMediaType("text/plain"),

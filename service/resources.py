@@ -10,15 +10,17 @@ from redis import Redis
 
 from contract.catalog import ModelInfo, read_model_info
 from contract.errors import UnsupportedMediaType
-from contract.queue import JobQueue, connect
+from contract.queue import connect
 from contract.settings import Settings
 from contract.store import ImageStore
 from contract.watch import JobWatch
 from safety.prompt_filter import PromptFilter
 from service.admission import Admission
+from service.gate import Gate
 from service.health.service import HealthService
 from service.images.service import ImagesService
 from service.jobs.service import JobsService
+from service.limited_queue import LimitedQueue
 from service.offload import Offload
 from service.urls import PublicUrls
 
@@ -32,6 +34,7 @@ class Resources:
     jobs: JobsService
     images: ImagesService
     health: HealthService
+    gate: Gate
     public_base_url: str | None
     redis: Redis
 
@@ -41,7 +44,7 @@ class Resources:
         redis = connect(settings.queue_url, settings)
         model = read_model_info(settings.model_folder)
         offload = Offload()
-        queue = JobQueue(redis, settings)
+        queue = LimitedQueue(redis, settings)
         images = ImagesService(ImageStore.open(settings), offload)
         return cls(
             model=model,
@@ -49,6 +52,7 @@ class Resources:
             jobs=JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds),
             images=images,
             health=HealthService(queue, images, offload),
+            gate=Gate(redis, settings, offload),
             public_base_url=settings.public_base_url,
             redis=redis,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unclip import __version__, model_commands
+from unclip import __version__, key_commands, model_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,6 +130,7 @@ def version() -> None:
     typer.echo(__version__)
 
 
+app.add_typer(key_commands.app, name="keys")
 app.command()(model_commands.train)
 app.add_typer(model_commands.data_app, name="data")
 app.add_typer(model_commands.eval_app, name="eval")

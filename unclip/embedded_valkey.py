@@ -70,6 +70,18 @@ class EmbeddedValkey:
         return " / ".join(lines) or f"nothing in {log}"
 
 
+def url_in_use(settings: Settings) -> str | None:
+    """Return the address of the Valkey that serves the data folder now; None when it does not answer there."""
+    try:
+        text = (settings.data_dir.resolve() / FOLDER / CONFIG_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    lines = dict(line.partition(" ")[::2] for line in text.splitlines())
+    url = f"redis://:{lines.get('requirepass', '')}@{LOOPBACK}:{lines.get('port', '0')}/0"
+    with connect(url, settings) as client:
+        return url if _pings(client) else None
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

@@ -34,9 +34,11 @@ Wait = Annotated[
     dependencies=[Depends(json_only)],
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS)},
 )
-async def submit_job(body: JobRequest, admission: Admitting, jobs: Jobs, urls: Urls, response: Response) -> JobResponse:
+async def submit_job(
+    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, urls: Urls, response: Response
+) -> JobResponse:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
-    job = await jobs.submit(admission.admit(body))
+    job = await jobs.submit(admission.admit(body, caller.key_id))
     response.headers["Location"] = urls.job(job.id)
     return JobResponse.of(job, urls)
 

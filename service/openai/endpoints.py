@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, HTTPException, Request
 
 from contract.errors import JobCanceled, JobFailed, MethodNotAllowed, RouteNotFound, WaitTimedOut
+from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, errors
 from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
 from service.openai.service import answer
@@ -20,10 +21,10 @@ router = APIRouter(prefix="/v1", tags=["openai"])
     responses=errors(*DRAWING_REFUSALS, JobFailed, JobCanceled, WaitTimedOut),
 )
 async def generate_images(
-    body: GenerationRequest, request: Request, admission: Admitting, jobs: Jobs, images: Images, urls: Urls
+    body: GenerationRequest, request: Request, caller: Caller, admission: Admitting, jobs: Jobs, images: Images, urls: Urls
 ) -> ImagesResponse:
     """Draw and wait. It is the same job as `POST /v1/jobs` makes, and goes on when the caller hangs up."""
-    submitted = await jobs.submit(admission.admit(body))
+    submitted = await jobs.submit(admission.admit(body, caller.key_id))
     job = await jobs.wait(submitted, request.is_disconnected)
     return await answer(job, body.response_format, images, urls)
 

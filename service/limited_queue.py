@@ -1,0 +1,32 @@
+"""The queue as the API uses it: with a bound on the unfinished jobs of each key that has one."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from contract.keys import KeyRing
+from contract.queue import JobQueue
+from contract.record import JobRecord
+from contract.settings import Settings
+from contract.slots import JobSlots
+from contract.spec import LOCAL_KEY, Spec
+
+
+class LimitedQueue(JobQueue):
+    """A job queue that refuses a key more unfinished jobs than it may have."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        super().__init__(redis, settings)
+        self._keys = KeyRing(redis)
+        self._slots = JobSlots(redis)
+
+    def submit(self, spec: Spec) -> JobRecord:
+        """Queue a job for `spec` and return its record. Raises TooManyJobs beside what every queue raises."""
+        with self._slots.slot(spec.key, self._limit(spec.key)) as take:
+            record = super().submit(spec)
+            take(record.id)
+        return record
+
+    def _limit(self, key_id: str) -> int | None:
+        key = None if key_id == LOCAL_KEY else self._keys.get(key_id)
+        return key.max_jobs if key else None
