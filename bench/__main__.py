@@ -74,7 +74,7 @@ def mixed(plan: Plan) -> Sequence[Line]:
     from workers.pick import Budget
 
     stages = load(plan.model, plan.device, plan.threads)
-    budget = Budget.of(plan.device, [stage.cost for stage in stages.stages.values()])
+    budget = Budget.of(plan.device, {name: stage.cost for name, stage in stages.stages.items()})
     jobs, goal = (48, 2.0) if plan.device.startswith("cuda") else (3, 0.95)
     ratio = mixed_over_alike(stages, budget, jobs, plan.blocks, plan.tell)
     wanted = "≥ 2" if goal == 2.0 else "no worse (≥ 0.95)"
@@ -87,7 +87,7 @@ def join(plan: Plan) -> Sequence[Line]:
     from workers.pick import Budget
 
     stages = load(plan.model, plan.device, plan.threads)
-    budget = Budget.of(plan.device, [stage.cost for stage in stages.stages.values()])
+    budget = Budget.of(plan.device, {name: stage.cost for name, stage in stages.stages.items()})
     steps = join_delay(stages, budget, newcomers=60)
     return [Line("join delay, 99th percentile of 60, in steps", f"{steps:.2f}", "≤ 1.2", steps <= 1.2)]
 

@@ -17,7 +17,7 @@ from contract.spec import GenerateSpec
 from models.row import Row
 from workers.cascade import CascadeStages
 from workers.engine import Engine, Order, Seat
-from workers.pick import Budget, Load
+from workers.pick import Budget, Waiting
 
 STEPS, GUIDANCE, COUNTS = (8, 12, 20, 35, 50), (1.0, 1.5, 2.0, 4.0, 8.0), (1, 2, 3, 4)
 FOREVER = float("inf")
@@ -26,12 +26,11 @@ FOREVER = float("inf")
 class AlikeOnly(Engine[Row]):
     """An engine whose calls hold rows of one step count and one guidance scale: those of the oldest row that waits."""
 
-    def loads(self) -> list[Load[Seat[Row]]]:
-        """What waits at each stage, only the rows that are like its head."""
-        return [
-            Load(load.stage, load.cost, [seat for seat in load.rows if _alike(seat, load.rows[0])], load.waiting_since)
-            for load in super().loads()
-        ]
+    def waiting(self) -> list[Waiting[Seat[Row]]]:
+        """What waits, of each stage only the rows that are like its oldest."""
+        waiting = super().waiting()
+        oldest = {entry.stage: entry.row for entry in reversed(waiting)}
+        return [entry for entry in waiting if _alike(entry.row, oldest[entry.stage])]
 
 
 def mixed_over_alike(stages: CascadeStages, budget: Budget, jobs: int, blocks: int, tell: Callable[[str], None]) -> Ratio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -132,6 +133,12 @@ class Cascade:
         if row.stage != DONE or row.large is None:
             raise ValueError(f"the row stands in {row.stage!r} at step {row.step} of {row.steps}; it has no picture yet")
         return to_pixels(row.large[0])
+
+    def relieve(self) -> None:
+        """Give back whatever memory can be spared: what torch keeps of a GPU's for later."""
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def preview(self, row: Row) -> NDArray[np.uint8] | None:
         """What the decoder expects the picture to be, (64, 64, 3) uint8; None before its first step."""

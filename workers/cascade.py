@@ -44,6 +44,10 @@ class CascadeStages:
         """Return what a done row gave."""
         return Product(self.cascade.picture(row), candidate_scores=row.candidate_scores)
 
+    def relieve(self) -> None:
+        """Give back whatever memory can be spared, after a call that found none."""
+        self.cascade.relieve()
+
     def preview(self, row: Row) -> Picture | None:
         """Return the 64 px picture that the decoder expects; None before its first step."""
         return self.cascade.preview(row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -17,19 +17,15 @@ import structlog
 
 from contract.record import JobFault, Progress
 from contract.spec import AnySpec
-from workers.pick import Batch, Budget, Load, pick
+from workers.calls import Calls
+from workers.pick import Batch, Budget, Waiting, pick
+from workers.shares import Shares
 from workers.tally import Tally
 
 DONE = "done"
 TEXT = "text"
 """Name of the time that the text tower takes, among the stages' names in `Drawn.seconds`."""
 Picture = npt.NDArray[np.uint8]
-MAX_RAISED = 3
-"""Jobs that may raise with no call succeeding in between; then it is the process that is broken, not they."""
-
-
-class EngineBroken(Exception):
-    """Job after job raises. A CUDA context that met a fault stays broken until its process ends."""
 
 
 class Row(Protocol):
@@ -82,6 +78,10 @@ class Stages(Protocol[AnyRow]):
 
     def product(self, row: AnyRow, /) -> Product:
         """Return what a done row gave."""
+        ...
+
+    def relieve(self) -> None:
+        """Give back whatever memory can be spared, after a call that found none."""
         ...
 
     def preview(self, row: AnyRow, /) -> Picture | None:
@@ -156,16 +156,25 @@ class Ticket(Generic[AnyRow]):
 
     order: Order
     seats: list[Seat[AnyRow]] = field(default_factory=list)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """What all steps of one row cost, by stage in order of travel."""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Seat(Generic[AnyRow]):
-    """A row of a ticket; it gives way to its product once that is there."""
+    """A row of a ticket; it gives way to its product once that is there. `since`: when it was last served, or came."""
 
     ticket: Ticket[AnyRow]
     row: AnyRow
+    since: float
+    is_new: bool = True
     product: Product | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.ticket.order.job_id
 
 
 class Engine(Generic[AnyRow]):
@@ -178,37 +187,43 @@ class Engine(Generic[AnyRow]):
         self.clock = clock
         self.tickets: dict[str, Ticket[AnyRow]] = {}
         self._outcomes: list[Drawn | Failed] = []
-        self._waiting_since: dict[str, float] = {}
-        self._raised: set[str] = set()
+        self.shares = Shares()
+        self._calls = Calls(cascade.relieve, self._shrink, self._halved)
         self._log = structlog.get_logger(__name__)
 
     def admit(self, order: Order) -> None:
         """Take on a job: its rows join at the next step. A job that cannot even begin fails by itself. Raises EngineBroken."""
-        ticket = Ticket[AnyRow](order)
         started = self.clock()
         try:
-            ticket.seats = [Seat(ticket, self.cascade.admit(order, index)) for index in range(order.spec.pictures)]
+            ticket = Ticket[AnyRow](order)
+            ticket.seats = [Seat(ticket, self.cascade.admit(order, index), started) for index in range(order.spec.pictures)]
+            ticket.weights = self._weights(order.spec)
         except CannotDraw as error:
             # Asked of another model, by an API that serves another: the device is sound, so it does not count as raised.
             self._outcomes.append(Failed(order, JobFault(code="part_missing", message=str(error))))
             return
         except Exception as error:
             self._log.exception("a job could not begin", job_id=order.job_id)
-            self._count_raised(order.job_id, error)
+            self._calls.count_raised(order.job_id, error)
             self._outcomes.append(Failed(order, JobFault(code="engine_failure", message="the prompt could not be read in")))
             return
         ticket.seconds[TEXT] = self.clock() - started
         self.tally.called(TEXT, len(ticket.seats), ticket.seconds[TEXT])
+        self._take_out(order.job_id)  # it came back to us after an outage; its new rows count
         self.tickets[order.job_id] = ticket
+        self.shares.enter(order.spec.lane, order.spec.key)
+        for seat in ticket.seats:
+            if seat.row.stage == DONE:
+                self._retire(seat)
 
     def drop(self, job_id: str) -> None:
         """Forget a job; unknown ones are no error."""
-        self.tickets.pop(job_id, None)
+        self._take_out(job_id)
 
     def tick(self) -> bool:
         """Advance one stage by one step. Returns False when there was nothing to do. Raises EngineBroken."""
         self._expire()
-        batch = pick(self.loads(), self.budget, now=self.clock())
+        batch = pick(self.waiting(), self.budget, self.shares.served(), now=self.clock())
         if batch is None:
             return False
         self._settle(batch, self._run(batch))
@@ -219,27 +234,18 @@ class Engine(Generic[AnyRow]):
         ended, self._outcomes = self._outcomes, []
         return ended
 
-    def loads(self) -> list[Load[Seat[AnyRow]]]:
-        """Return what waits at each stage, in order of travel."""
-        seats = [seat for ticket in self.tickets.values() for seat in ticket.seats if seat.product is None]
-        loads = []
-        for name, stage in self.cascade.stages.items():
-            here = [seat for seat in seats if seat.row.stage == name]
-            if here:
-                since = self._waiting_since.setdefault(name, self.clock())
-                loads.append(Load(name, stage.cost, here, since))
-            else:
-                self._waiting_since.pop(name, None)
-        return loads
+    def waiting(self) -> list[Waiting[Seat[AnyRow]]]:
+        """Return what waits, oldest first."""
+        return [
+            self._waiting(ticket, seat) for ticket in self.tickets.values() for seat in ticket.seats if seat.product is None
+        ]
 
     def progress(self, job_id: str) -> Progress | None:
         """Return how far a job is: the stage and step of its first unfinished row, and the share of all its cost."""
         ticket = self.tickets.get(job_id)
         if ticket is None:
             return None
-        steps = self.cascade.steps(ticket.order.spec)
-        weights = {name: self.cascade.stages[name].cost * count for name, count in steps.items()}
-        shares = [row_share(seat.row, weights) if seat.product is None else 1.0 for seat in ticket.seats]
+        shares = [row_share(seat.row, ticket.weights) if seat.product is None else 1.0 for seat in ticket.seats]
         row = next((seat.row for seat in ticket.seats if seat.product is None), ticket.seats[-1].row)
         return Progress(stage=row.stage, step=row.step, steps=row.steps, fraction=min(1.0, sum(shares) / len(shares)))
 
@@ -257,45 +263,36 @@ class Engine(Generic[AnyRow]):
             return None
         return None if pixels is None else Sketch(pixels, row.stage, index)
 
+    def _halved(self) -> None:
+        self.tally.halved()
+
+    def _shrink(self, stage: str, rows: int) -> None:
+        """Make a stage's calls smaller from now on, after larger ones did not fit in memory."""
+        ceiling = min(rows, self.budget.ceilings.get(stage, rows))
+        self._log.warning("calls get smaller; `unclip calibrate` finds what fits", stage=stage, rows=ceiling)
+        self.budget = replace(self.budget, ceilings={**self.budget.ceilings, stage: ceiling})
+
+    def _weights(self, spec: AnySpec) -> Mapping[str, float]:
+        return {name: self.cascade.stages[name].cost * steps for name, steps in self.cascade.steps(spec).items()}
+
+    def _waiting(self, ticket: Ticket[AnyRow], seat: Seat[AnyRow]) -> Waiting[Seat[AnyRow]]:
+        weights, spec = ticket.weights, ticket.order.spec
+        left = sum(weights.values()) * (1 - row_share(seat.row, weights))
+        stage = seat.row.stage
+        return Waiting(seat, stage, self.cascade.stages[stage].cost, left, seat.since, spec.lane, spec.key, seat.is_new)
+
     def _run(self, batch: Batch[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
         """One network call over the batch's rows; returns the seats that went bad. Time is shared evenly among the rows."""
         started = self.clock()
-        faults = self._advance(batch.stage, batch.rows)
-        ended = self._waiting_since[batch.stage] = self.clock()
+        faults = self._calls.advance(batch.stage, self.cascade.stages[batch.stage].run, batch.rows)
+        ended = self.clock()
         self.tally.called(batch.stage, len(batch.rows), ended - started)
         for seat in batch.rows:
-            seconds = seat.ticket.seconds
+            seat.since, seat.is_new = ended, False
+            spec, seconds = seat.ticket.order.spec, seat.ticket.seconds
+            self.shares.charge(spec.lane, spec.key, self.cascade.stages[batch.stage].cost)
             seconds[batch.stage] = seconds.get(batch.stage, 0.0) + (ended - started) / len(batch.rows)
         return faults
-
-    def _advance(self, name: str, seats: Sequence[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
-        """Run one stage; on an exception halve and retry, until the bad row stands alone.
-
-        Rows that moved on before the exception are left alone: their next stage is not this one.
-        """
-        here = [seat for seat in seats if seat.row.stage == name and seat.row.failure is None]
-        bad = {seat: fault_of(seat.row) for seat in seats if seat.row.failure is not None}
-        if not here:
-            return bad
-        try:
-            self.cascade.stages[name].run([seat.row for seat in here])
-        except Exception as error:
-            if len(here) == 1:
-                job_id = here[0].ticket.order.job_id
-                self._log.exception("a row failed", stage=name, job_id=job_id)
-                self._count_raised(job_id, error)
-                message = f"the picture could not be drawn: stage {name} failed"
-                return bad | {here[0]: JobFault(code="engine_failure", message=message)}
-            self.tally.halved()
-            half = len(here) // 2
-            return bad | self._advance(name, here[:half]) | self._advance(name, here[half:])
-        self._raised.clear()
-        return bad | {seat: fault_of(seat.row) for seat in here if seat.row.failure is not None}
-
-    def _count_raised(self, job_id: str, error: Exception) -> None:
-        self._raised.add(job_id)
-        if len(self._raised) >= MAX_RAISED:
-            raise EngineBroken(f"{MAX_RAISED} jobs raised one after another, the last: {error!r}") from error
 
     def _settle(self, batch: Batch[Seat[AnyRow]], faults: Mapping[Seat[AnyRow], JobFault]) -> None:
         """Retire what finished, fail the jobs of what went bad; their neighbours go on."""
@@ -315,23 +312,25 @@ class Engine(Generic[AnyRow]):
             return
         products = [each.product for each in ticket.seats if each.product is not None]
         if len(products) == len(ticket.seats):
-            del self.tickets[ticket.order.job_id]
+            self._take_out(ticket.order.job_id)
             truncated = max(each.row.truncated_tokens for each in ticket.seats)
             self._outcomes.append(Drawn(ticket.order, products, ticket.seconds, truncated))
 
     def _fail(self, ticket: Ticket[AnyRow], fault: JobFault) -> None:
-        if self.tickets.pop(ticket.order.job_id, None) is not None:
+        if self._take_out(ticket.order.job_id):
             self._outcomes.append(Failed(ticket.order, fault))
+
+    def _take_out(self, job_id: str) -> bool:
+        """Take a job off the books. Returns whether it was on them."""
+        ticket = self.tickets.pop(job_id, None)
+        if ticket is not None:
+            self.shares.leave(ticket.order.spec.lane, ticket.order.spec.key)
+        return ticket is not None
 
     def _expire(self) -> None:
         now = self.clock()
         for ticket in [ticket for ticket in self.tickets.values() if now >= ticket.order.deadline]:
             self._fail(ticket, JobFault(code="job_timeout", message="the job took longer than this service allows"))
-
-
-def fault_of(row: Row) -> JobFault:
-    """Return the fault of a row that its stage found bad."""
-    return JobFault(code="numerical_failure", message=f"the picture could not be drawn: {row.failure}")
 
 
 def row_share(row: Row, weights: Mapping[str, float]) -> float:
@@ -342,4 +341,4 @@ def row_share(row: Row, weights: Mapping[str, float]) -> float:
             gone += weight * row.step / max(1, row.steps)
             break
         gone += weight
-    return gone / sum(weights.values())
+    return gone / (sum(weights.values()) or 1.0)

@@ -54,7 +54,7 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     worker = meet_queue(settings, stop)
     if worker is None:
         return
-    costs = [stage.cost for stage in cascade.stages.values()]
+    costs = {name: stage.cost for name, stage in cascade.stages.items()}
     device = device_of(settings)
     budget = Budget.of(device, costs)
     ttl_seconds = settings.worker_heartbeat_ttl_seconds

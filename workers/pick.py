@@ -2,49 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from contract.spec import Lane
+from workers.shares import NOTHING_SERVED, Served
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Load(Generic[T]):
-    """What waits at one stage: rows, oldest first.
+class Waiting(Generic[T]):
+    """One row that waits for its next step.
 
-    `cost`: of one row's step, in any unit that all stages share. `waiting_since`: seconds on the engine's clock, when this
-    stage last ran, or when its first row came.
+    `cost`: of that step, in any unit that all stages share. `remaining`: of all its steps to its last. `since`: seconds on the
+    engine's clock, when it was last served, or when it came. `is_new`: it has not been served yet. `lane`, `key`: its job's.
     """
 
+    row: T
     stage: str
     cost: float
-    rows: Sequence[T]
-    waiting_since: float
+    remaining: float
+    since: float
+    lane: Lane = "interactive"
+    key: str = ""
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much one engine takes on.
 
-    `call_cost`: most that one network call may cost (its head row runs whatever it costs). `patience_seconds`: a stage passed
-    over for longer goes first. `rows`: rows in flight at which no further job is claimed.
+    `call_cost`: most that one network call may cost (its head row runs whatever it costs). `patience_seconds`: a row passed
+    over for longer goes first. `rows`: rows in flight at which no further job is claimed. `ceilings`: most rows in a call, by
+    stage; unnamed ones are bounded by their cost alone. `slack_cost`: how far ahead of the others a lane or an API key may get
+    before it is their turn, so that what is begun gets finished instead of taking turns step by step. `is_shared`: whether
+    sharing a call gains anything; where it does not, only newcomers do, so that each of them joins at the next call.
     """
 
     call_cost: float
     patience_seconds: float
     rows: int
+    ceilings: Mapping[str, int] = field(default_factory=dict)
+    slack_cost: float = 0.0
+    is_shared: bool = True
 
     @classmethod
-    def of(cls, device: str, costs: Sequence[float]) -> Budget:
-        """Return the budget for a device, given each stage's cost of one row's step.
+    def of(cls, device: str, costs: Mapping[str, float], ceilings: Mapping[str, int] | None = None) -> Budget:
+        """Return the budget for a device, given each stage's cost of one row's step, and its ceilings where they were measured.
 
-        A CPU gains nothing from large batches, so a call costs no more than the dearest single step: that bounds how long a
-        cancel or a newcomer waits. A GPU is fed full batches.
+        A CPU gains nothing from large batches, so its calls are of one row: pictures come one after another instead of all
+        late, and a newcomer or a cancel waits for a single step. A GPU is fed full batches.
         """
+        slack_cost = 4 * max(costs.values())
         if device.startswith("cuda"):
-            return cls(call_cost=32 * max(costs), patience_seconds=0.02, rows=64)
-        return cls(call_cost=max(costs), patience_seconds=0.25, rows=4)
+            found = dict.fromkeys(costs, 32) | dict(ceilings or {})
+            call_cost = max(costs[stage] * rows for stage, rows in found.items() if stage in costs)
+            return cls(call_cost, patience_seconds=0.05, rows=64, ceilings=found, slack_cost=slack_cost)
+        return cls(max(costs.values()), patience_seconds=2.0, rows=4, slack_cost=slack_cost, is_shared=False)
 
 
 @dataclass(frozen=True)
@@ -55,21 +71,53 @@ class Batch(Generic[T]):
     rows: Sequence[T]
 
 
-def pick(loads: Sequence[Load[T]], budget: Budget, *, now: float) -> Batch[T] | None:
-    """Choose the next call, or None when nothing waits. `loads` come in order of travel.
+def pick(waiting: Sequence[Waiting[T]], budget: Budget, served: Served = NOTHING_SERVED, *, now: float) -> Batch[T] | None:
+    """Choose the next call, or None when nothing waits. `waiting`: oldest first. `served`: what lanes and keys have had so far.
 
-    Downstream first, so that what is begun gets finished and memory stays small; but a stage passed over beyond the budget's
-    patience goes before that, so that newcomers move on while others are still being drawn. Within a stage: oldest first,
-    stopping at the first row that does not fit, never skipping the head.
+    First whose turn it is: the interactive lane's unless the batch lane is owed, and in it any API key's that is not too far
+    ahead. Then the head: a newcomer, so that a row joins at the next call; else whoever was passed over beyond the
+    budget's patience; else the row with the least left to do, which makes the mean wait shortest and keeps memory small. The
+    call is then filled with rows of the head's stage, its own lane's and then the other's, keys served least first and oldest
+    first, up to the first that does not fit: the head always runs, and nobody is skipped to make room for a smaller one.
     """
-    waiting = [load for load in loads if load.rows]
-    if not waiting:
+    lane = served.turn({entry.lane for entry in waiting}, budget.slack_cost)
+    if lane is None:
         return None
-    neglected = min(waiting, key=lambda load: load.waiting_since)
-    load = neglected if now - neglected.waiting_since > budget.patience_seconds else waiting[-1]
-    return Batch(load.stage, load.rows[: rows_within(load.cost, budget.call_cost)])
+    mine = [entry for entry in waiting if entry.lane == lane]
+    head = head_of(mine, budget, served, now)
+    if budget.is_shared:
+        others = [entry for entry in waiting if entry.lane != lane]
+        here = in_turn(mine, head, served) + in_turn(others, head, served)
+    else:
+        here = in_turn([entry for entry in mine if entry.is_new], head, served) if head.is_new else []
+    return Batch(head.stage, [head.row, *(entry.row for entry in within(budget, head, here))])
 
 
-def rows_within(cost: float, call_cost: float) -> int:
-    """Return how many rows of one cost fit in a call: at least the head."""
-    return max(1, int(call_cost / cost)) if cost > 0 else 1
+def head_of(waiting: Sequence[Waiting[T]], budget: Budget, served: Served, now: float) -> Waiting[T]:
+    """Return the row that runs whatever it costs. `waiting`: of one lane, not empty."""
+    newcomers = [entry for entry in waiting if entry.is_new]
+    if newcomers:
+        return min(newcomers, key=lambda entry: entry.since)
+    keys = served.keys_in_turn({entry.key for entry in waiting}, waiting[0].lane, budget.slack_cost)
+    candidates = [entry for entry in waiting if entry.key in keys]
+    longest = min(candidates, key=lambda entry: entry.since)
+    if now - longest.since > budget.patience_seconds:
+        return longest
+    return min(candidates, key=lambda entry: entry.remaining)
+
+
+def in_turn(waiting: Sequence[Waiting[T]], head: Waiting[T], served: Served) -> list[Waiting[T]]:
+    """Return who may join the head's call, in the order in which they do."""
+    here = [entry for entry in waiting if entry.stage == head.stage and entry is not head]
+    return sorted(here, key=lambda entry: served.of_key(entry.lane, entry.key))  # a stable sort: oldest first in each key
+
+
+def within(budget: Budget, head: Waiting[T], others: Iterable[Waiting[T]]) -> Iterable[Waiting[T]]:
+    """Yield those that fit in the head's call, stopping at the first that does not."""
+    ceiling = budget.ceilings.get(head.stage)
+    rows, cost = 1, head.cost
+    for entry in others:
+        rows, cost = rows + 1, cost + entry.cost
+        if cost > budget.call_cost or (ceiling is not None and rows > ceiling):
+            return
+        yield entry

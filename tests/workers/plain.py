@@ -37,13 +37,18 @@ class PlainStage:
     name: str
     cost: float
     step_seconds: float = 0.0
+    most_rows: int = 1000
     trace: list[list[tuple[int, int]]] = field(default_factory=list)
 
     def run(self, rows: Sequence[PlainRow]) -> None:
         self.trace.append([(row.seed, row.step) for row in rows])
         for row in rows:
             if "raise" in row.spec.prompt and self.name == "decoder":
+                raise ValueError("no such row")
+            if "huge" in row.spec.prompt and self.name == "decoder":
                 raise MemoryError("no room for this row")
+        if len(rows) > self.most_rows:
+            raise RuntimeError("CUDA out of memory")
         time.sleep(self.step_seconds * len(rows))
         for row in rows:
             if "nan" in row.spec.prompt and self.name == "decoder":
@@ -61,6 +66,7 @@ class PlainStages:
     """The cascade's shape without its weights."""
 
     def __init__(self, step_seconds: float = 0.0) -> None:
+        self.relieved = 0
         self.stages = {
             "prior": PlainStage("prior", 0.25, step_seconds / 4),
             "decoder": PlainStage("decoder", 1.0, step_seconds),
@@ -79,6 +85,9 @@ class PlainStages:
     def product(self, row: PlainRow) -> Product:
         pixels = np.random.default_rng(row.state).integers(0, 256, (NATIVE_SIZE, NATIVE_SIZE, 3))
         return Product(pixels.astype(np.uint8))
+
+    def relieve(self) -> None:
+        self.relieved += 1
 
     def preview(self, row: PlainRow) -> Picture | None:
         return None if row.stage == "prior" else np.full((NATIVE_SIZE, NATIVE_SIZE, 3), row.step, np.uint8)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.workers.plain import PlainStages, make_spec
-from workers.engine import DONE, MAX_RAISED, Drawn, Engine, EngineBroken, Failed, Order
+from workers.calls import MAX_RAISED, EngineBroken
+from workers.engine import DONE, Drawn, Engine, Failed, Order
 from workers.pick import Budget
 
 ROOMY = Budget(call_cost=4.0, patience_seconds=0.0, rows=64)
@@ -67,7 +68,7 @@ def test_rows_at_different_timesteps_share_calls_in_one_interleaved_schedule(eng
     engine.admit(order("early", seed=1, steps=9))
     for _ in range(5):
         engine.tick()
-    draw(engine, order("late", seed=2, steps=5))
+    draw(engine, order("late", seed=2, steps=12))
     shared = [call for call in cascade.stages["decoder"].trace if len(call) > 1]
     assert shared, "both jobs must have been in the decoder at once"
     assert all(first_step != second_step for (_, first_step), (_, second_step) in shared)

@@ -20,8 +20,9 @@ from contract.states import JobState
 from contract.store import ImageStore, image_id
 from tests.workers.conftest import RETENTION_SECONDS
 from tests.workers.plain import NATIVE_SIZE, PlainStages, make_spec
+from workers.calls import MAX_RAISED, EngineBroken
 from workers.clerk import Clerk, Pace
-from workers.engine import MAX_RAISED, Engine, EngineBroken
+from workers.engine import Engine
 from workers.loop import SAME_REQUEST_SECONDS, Loop, StopRequest
 from workers.pick import Budget
 from workers.publish import Publisher
