@@ -4,9 +4,9 @@ UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
 │  │                              UnsupportedMediaType 415 · RequestTooSlow 408
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
-│  ├─ UrlRefused · UrlUnreachable
+│  ├─ UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
-├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · MethodNotAllowed
+├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · JobGone 410 · MethodNotAllowed
 ├─ KeyRefused          401        InvalidKey · ScopeMissing 403; KeyNotFound 404
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
 ├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs (Retry-After)
@@ -185,6 +185,16 @@ class UrlUnreachable(RequestError):
         super().__init__(f"the address {shortened(url)!r} cannot be used: {reason}", param=param)
 
 
+class IdempotencyKeyReused(RequestError):
+    """An Idempotency-Key that came before with another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key came before with another request; take a new key for a new request")
+
+
 class ContentBlocked(RequestError):
     """A prompt or a picture that a content filter refuses; `categories` are OpenAI's moderation names.
 
@@ -287,6 +297,16 @@ class JobNotFound(NotFound):
         super().__init__(f"there is no job {shortened(job_id)!r}; finished jobs are kept for a limited time", param="id")
 
 
+class JobGone(AccessError):
+    """A job of the caller's own whose retention has ended."""
+
+    status = 410
+    code = "job_expired"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} was kept for as long as finished jobs are, and is gone", param="id")
+
+
 class ImageNotFound(NotFound):
     """An image id that names no stored picture."""
 
@@ -324,7 +344,7 @@ class JobNotCancelable(Conflict):
 
 
 class JobNotEnded(Conflict):
-    """A job that cannot be deleted because it waits or runs."""
+    """A job that cannot be deleted or retried because it waits or runs."""
 
     code = "job_not_ended"
 

@@ -60,14 +60,15 @@ class JobQueue:
         self._position = redis.register_script(scripts.POSITION)
         self._waiting = redis.register_script(scripts.WAITING)
 
-    def submit(self, spec: Spec) -> JobRecord:
+    def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
         """Queue a job for `spec` and return its record.
 
-        Raises QueueFull when as many wait in its lane as the settings allow, KeyQueueFull when its API key has as many
-        waiting; both know when to try again, from how quickly jobs end now.
+        job_id: chosen by the caller, so that however often a submit is repeated there is one job; the record is then that of
+        the first. Raises QueueFull when as many wait in its lane as the settings allow, KeyQueueFull when its API key has as
+        many waiting; both know when to try again, from how quickly jobs end now.
         """
         queue = self._queue(queue_name(spec.lane, spec.key))
-        job = self._new_job(queue, spec)
+        job = self._new_job(queue, spec, job_id or uuid4().hex)
         lane_limit, key_limit = self._limits(spec)
         fields = [part for field in job.to_dict().items() for part in field]
         with outages():
@@ -79,6 +80,8 @@ class JobQueue:
             raise QueueFull(count, lane_limit, self.retry_after(queue_name(spec.lane, ""), count - lane_limit + 1))
         if refusal == 2:
             raise KeyQueueFull(count, key_limit, self.retry_after(queue.name, count - key_limit + 1))
+        if refusal == 3:
+            return self.fetch(job.id, spec.key)
         return record_of(job, None, self._positions([job])[job.id])
 
     def fetch(self, job_id: str, key: str | None = None) -> JobRecord:
@@ -176,12 +179,12 @@ class JobQueue:
     def _queue(self, name: str) -> Queue:
         return Queue(name, connection=self._redis, serializer=JSONSerializer)
 
-    def _new_job(self, queue: Queue, spec: Spec) -> Job:
+    def _new_job(self, queue: Queue, spec: Spec, job_id: str) -> Job:
         """Return a job as RQ's own `enqueue` would write it."""
         job = queue.create_job(
             DRAW,
             kwargs={"spec": write_spec(spec)},
-            job_id=uuid4().hex,
+            job_id=job_id,
             # RQ would put the prompt here, and from here into its log.
             description=f"{spec.operation} {spec.pictures} x {spec.size}",
             timeout=self._settings.job_timeout_seconds,

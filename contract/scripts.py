@@ -15,8 +15,10 @@ MAX_RINGS = 8
 
 # KEYS: job, its queue's list, RQ's set of queues, index of the API key's jobs, bell.
 # ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, then field, value …
-# Returns {0, place in the queue}, or {1, waiting in the lane} or {2, waiting in the queue} when there is no room.
+# Returns {0, place in the queue}, {1, waiting in the lane} or {2, waiting in the queue} when there is no room, or {3, 0} when
+# there is such a job already: its caller repeated a request.
 SUBMIT = f"""
+if redis.call('EXISTS', KEYS[1]) == 1 then return {{3, 0}} end
 local waiting = 0
 for _, list in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     if string.sub(list, 1, #ARGV[3]) == ARGV[3] then waiting = waiting + redis.call('LLEN', list) end

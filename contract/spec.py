@@ -103,15 +103,17 @@ Mask = Annotated[ImageMask | BoxMask | WordMask, Field(discriminator="kind")]
 class Spec(_Frozen):
     """What every job has. Guidance 1 means no guidance.
 
-    `key`: the API key's id under which the job was sent. `steps` and `guidance_scale` are of the base decoder; turbo has its
-    own built in. `guidance_mode`: how the scale runs over the steps: `interval` only in the middle of them, `oscillating`
-    between its bounds (Imagen Editor, §3). `output_compression`: JPEG's and WebP's quality. `metadata`: whether the file says
-    how it was made. `previews`: whether the caller wants to see the 64 px picture while it is drawn.
+    `key`: the API key's id under which the job was sent. `retried_from`: the job that this one repeats. `steps` and
+    `guidance_scale` are of the base decoder; turbo has its own built in. `guidance_mode`: how the scale runs over the
+    steps: `interval` only in the middle of them, `oscillating` between its bounds (Imagen Editor, §3).
+    `output_compression`: JPEG's and WebP's quality. `metadata`: whether the file says how it was made. `previews`:
+    whether the caller wants to see the 64 px picture while it is drawn.
     """
 
     operation: str
     model: Annotated[str, Field(min_length=1)]
     key: KeyId = LOCAL_KEY
+    retried_from: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     lane: Lane = "interactive"
     n: PictureCount = 1
     size: Size

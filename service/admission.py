@@ -12,13 +12,15 @@ from contract.errors import (
     InvalidParameter,
     InvalidPrompt,
     InvalidSize,
+    JobNotEnded,
     PartMissing,
     PromptEmpty,
     PromptTooLong,
     UnknownModel,
     UnsupportedParameter,
 )
-from contract.spec import LOCAL_KEY, OUTPUT_FORMATS, SEEDS, SIZES, Decoder, GenerateSpec, OutputFormat, Prior, Size
+from contract.record import JobRecord
+from contract.spec import LOCAL_KEY, OUTPUT_FORMATS, SEEDS, SIZES, AnySpec, Decoder, GenerateSpec, OutputFormat, Prior, Size
 from safety.prompt_filter import PromptFilter
 from service.drawing import DrawingRequest
 
@@ -49,6 +51,20 @@ class Admission:
         if not verdict.allowed:
             raise ContentBlocked(verdict.categories, scores=verdict.scores)
         return spec
+
+    def admit_again(self, job: JobRecord) -> AnySpec:
+        """Return the spec of an ended job for another try: the same seed, under the filter and the model of today.
+
+        Raises JobNotEnded for one that waits or runs, UnknownModel, or ContentBlocked.
+        """
+        if not job.state.is_terminal:
+            raise JobNotEnded(job.id, job.state)
+        self._check_model(job.spec.model)
+        for words in job.spec.words:
+            verdict = self.prompt_filter.check(words)
+            if not verdict.allowed:
+                raise ContentBlocked(verdict.categories, scores=verdict.scores)
+        return job.spec.model_copy(update={"retried_from": job.id})
 
     def build_spec(self, request: DrawingRequest) -> GenerateSpec:
         """Return the spec of `request`, its prompt unfiltered."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from redis import Redis
 
+from contract.errors import JobNotFound
 from contract.keys import KeyRing
 from contract.queue import JobQueue
 from contract.record import JobRecord
@@ -20,10 +23,14 @@ class LimitedQueue(JobQueue):
         self._keys = KeyRing(redis)
         self._slots = JobSlots(redis)
 
-    def submit(self, spec: Spec) -> JobRecord:
+    def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
         """Queue a job for `spec` and return its record. Raises TooManyJobs beside what every queue raises."""
+        if job_id is not None:
+            # A repeated request: its job has its slot already.
+            with suppress(JobNotFound):
+                return self.fetch(job_id, spec.key)
         with self._slots.slot(spec.key, self._limit(spec.key)) as take:
-            record = super().submit(spec)
+            record = super().submit(spec, job_id)
             take(record.id)
         return record
 

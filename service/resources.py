@@ -10,6 +10,7 @@ from redis import Redis
 
 from contract.catalog import ModelInfo, read_model_info
 from contract.errors import UnsupportedMediaType
+from contract.idempotency import Claims
 from contract.queue import connect
 from contract.settings import Settings
 from contract.store import ImageStore
@@ -37,6 +38,8 @@ class Resources:
     gate: Gate
     public_base_url: str | None
     redis: Redis
+    claims: Claims
+    offload: Offload
 
     @classmethod
     def build(cls, settings: Settings) -> Resources:
@@ -55,6 +58,8 @@ class Resources:
             gate=Gate(redis, settings, offload),
             public_base_url=settings.public_base_url,
             redis=redis,
+            claims=Claims(redis),
+            offload=offload,
         )
 
     def close(self) -> None:
@@ -92,6 +97,14 @@ def _urls(request: Request) -> PublicUrls:
     return PublicUrls(_resources(request).public_base_url or str(request.base_url))
 
 
+def _claims(request: Request) -> Claims:
+    return _resources(request).claims
+
+
+def _offload(request: Request) -> Offload:
+    return _resources(request).offload
+
+
 def json_only(request: Request) -> None:
     """Refuse a body that does not say it is JSON, before anything reads it as one."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -104,4 +117,6 @@ Images = Annotated[ImagesService, Depends(_images)]
 Health = Annotated[HealthService, Depends(_health)]
 Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]
+ClaimsHeld = Annotated[Claims, Depends(_claims)]
+Offloading = Annotated[Offload, Depends(_offload)]
 Urls = Annotated[PublicUrls, Depends(_urls)]

@@ -8,20 +8,35 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from contract.errors import InvalidParameter, JobNotCancelable, JobNotFound, QueueDown
+from contract.errors import (
+    ContentBlocked,
+    IdempotencyKeyReused,
+    InvalidParameter,
+    JobGone,
+    JobNotCancelable,
+    JobNotEnded,
+    JobNotFound,
+    QueueDown,
+    QueueFull,
+    StoreDown,
+    UnknownModel,
+)
 from contract.record import JobRecord
 from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, errors
+from service.idempotency import OnceOnly
 from service.jobs import events
 from service.jobs.etags import etag_of, is_among
 from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobRequest, JobResponse
 from service.resources import Admitting, Jobs, Urls, json_only
+from service.urls import PublicUrls
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LOCATION = {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
 # nginx would hold the events back until a buffer is full.
 EVENTS_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+RETRY_REFUSALS = (UnknownModel, ContentBlocked, QueueFull, QueueDown, StoreDown)
 MAX_WAIT_SECONDS = 60
 Wait = Annotated[
     float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="Seconds to wait for something to tell.")
@@ -31,16 +46,18 @@ Wait = Annotated[
 @router.post(
     "",
     status_code=202,
+    response_model=JobResponse,
     dependencies=[Depends(json_only)],
-    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS)},
+    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, IdempotencyKeyReused)},
 )
 async def submit_job(
-    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, urls: Urls, response: Response
-) -> JobResponse:
+    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, urls: Urls, once: OnceOnly
+) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
-    job = await jobs.submit(admission.admit(body, caller.key_id))
-    response.headers["Location"] = urls.job(job.id)
-    return JobResponse.of(job, urls)
+    if (replayed := await once.replay()) is not None:
+        return replayed
+    job = await jobs.submit(admission.admit(body, caller.key_id), await once.job_id())
+    return await once.done(accepted(job, urls))
 
 
 @router.get(
@@ -104,7 +121,27 @@ async def follow_job(
     return StreamingResponse(told(), media_type="text/event-stream", headers=EVENTS_HEADERS)
 
 
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=JobResponse,
+    responses={202: {"headers": LOCATION}, **errors(JobNotFound, JobGone, JobNotEnded, *RETRY_REFUSALS, IdempotencyKeyReused)},
+)
+async def retry_job(job_id: str, caller: Caller, admission: Admitting, jobs: Jobs, urls: Urls, once: OnceOnly) -> Response:
+    """Queue an ended job once more, as a new job with `retried_from`. The same seed draws the same pictures."""
+    if (replayed := await once.replay()) is not None:
+        return replayed
+    spec = admission.admit_again(await jobs.fetch(job_id, caller.key_id))
+    return await once.done(accepted(await jobs.submit(spec, await once.job_id()), urls))
+
+
 @router.post("/{job_id}/cancel", responses=errors(JobNotFound, JobNotCancelable, QueueDown))
 async def cancel_job(job_id: str, caller: Caller, jobs: Jobs, urls: Urls) -> JobResponse:
     """Cancel a job: at once when it is queued, before its next step when it runs."""
     return JobResponse.of(await jobs.cancel(job_id, caller.key_id), urls)
+
+
+def accepted(job: JobRecord, urls: PublicUrls) -> Response:
+    """Return the reply to whoever queued a job."""
+    headers = {"Location": urls.job(job.id), "ETag": etag_of(job, urls)}
+    return Response(JobResponse.of(job, urls).model_dump_json(), 202, headers, media_type="application/json")

@@ -113,6 +113,7 @@ class JobResponse(BaseModel):
     native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
     timings: dict[str, float] = Field(description="Seconds per stage.", examples=[{"prior": 0.3, "decoder": 2.1}])
     attempts: int = Field(description="How often a worker has begun the job.")
+    retried_from: str | None = Field(description="The job that this one repeats, if it does.", examples=[None])
     warnings: list[DrawingWarning]
     error: JobErrorDetail | None = Field(description="Set when the job has failed.")
 
@@ -138,6 +139,7 @@ class JobResponse(BaseModel):
             native_size=job.native_size,
             timings=dict(job.timings),
             attempts=job.attempts,
+            retried_from=job.spec.retried_from,
             warnings=warnings_of(job),
             error=JobErrorDetail.of(job.error) if job.error else None,
         )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect
 
-from contract.errors import ContentBlocked, JobCanceled, JobFailed, JobNotFound, QueueDown, WaitTimedOut
+from contract.errors import ContentBlocked, JobCanceled, JobFailed, QueueDown, WaitTimedOut
 from contract.previews import Preview
 from contract.queue import JobQueue
 from contract.record import JobRecord
@@ -34,23 +34,19 @@ class JobsService:
         self.wait_seconds = wait_seconds
         self.watcher = Watcher(queue, watch, offload)
 
-    async def submit(self, spec: Spec) -> JobRecord:
-        """Queue `spec`. Raises StoreDown, QueueDown or QueueFull, and then nothing is queued."""
+    async def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
+        """Queue `spec`, unless there is a job of this id. Raises StoreDown, QueueDown or QueueFull: nothing is queued."""
         # A job whose pictures could not be kept would be drawn for nothing, and fail long after the caller has left.
         await self.images.ping()
-        return await self.offload(QueueDown, self.queue.submit, spec)
+        return await self.offload(QueueDown, self.queue.submit, spec, job_id)
 
     async def fetch(self, job_id: str, key: str) -> JobRecord:
         """Return the job as it stands. Raises JobNotFound or QueueDown."""
-        job = await self.offload(QueueDown, self.queue.fetch, job_id)
-        if job.spec.key != key:
-            raise JobNotFound(job_id)
-        return job
+        return await self.offload(QueueDown, self.queue.fetch, job_id, key)
 
     async def cancel(self, job_id: str, key: str) -> JobRecord:
         """Cancel a queued job, or ask the worker to drop a running one. Raises JobNotFound, JobNotCancelable or QueueDown."""
-        await self.fetch(job_id, key)
-        return await self.offload(QueueDown, self.queue.cancel, job_id)
+        return await self.offload(QueueDown, self.queue.cancel, job_id, key)
 
     async def preview(self, job_id: str, after: int = 0) -> Preview | None:
         """Return the newest preview of a job, None when there is none with an index above `after`. Raises QueueDown."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from contract.errors import JobCanceled, JobFailed, MethodNotAllowed, RouteNotFound, WaitTimedOut
-from service.callers import Caller
+from contract.errors import IdempotencyKeyReused, JobCanceled, JobFailed, MethodNotAllowed, RouteNotFound, WaitTimedOut
 from service.errors import DRAWING_REFUSALS, errors
+from service.idempotency import OnceOnly
 from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
 from service.openai.service import answer
 from service.resources import Admitting, Images, Jobs, Model, Urls, json_only
+from service.waiting import draw_and_wait
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -18,14 +19,20 @@ router = APIRouter(prefix="/v1", tags=["openai"])
     "/images/generations",
     dependencies=[Depends(json_only)],
     response_model_exclude_none=True,
-    responses=errors(*DRAWING_REFUSALS, JobFailed, JobCanceled, WaitTimedOut),
+    responses=errors(*DRAWING_REFUSALS, IdempotencyKeyReused, JobFailed, JobCanceled, WaitTimedOut),
 )
 async def generate_images(
-    body: GenerationRequest, request: Request, caller: Caller, admission: Admitting, jobs: Jobs, images: Images, urls: Urls
+    body: GenerationRequest,
+    request: Request,
+    admission: Admitting,
+    jobs: Jobs,
+    images: Images,
+    urls: Urls,
+    once: OnceOnly,
 ) -> ImagesResponse:
     """Draw and wait. It is the same job as `POST /v1/jobs` makes, and goes on when the caller hangs up."""
-    submitted = await jobs.submit(admission.admit(body, caller.key_id))
-    job = await jobs.wait(submitted, request.is_disconnected)
+    spec = admission.admit(body, once.api_key)
+    job = await draw_and_wait(spec, request, jobs, once, body.on_disconnect)
     return await answer(job, body.response_format, images, urls)
 
 

@@ -38,6 +38,11 @@ class GenerationRequest(DrawingRequest):
     response_format: Literal["url", "b64_json"] | None = Field(
         default="url", description="`url`: where each picture can be fetched. `b64_json`: the file itself, base64."
     )
+    on_disconnect: Literal["cancel", "detach"] | None = Field(
+        default=None,
+        description="What becomes of the job when the caller hangs up: `detach` (if left out) lets it go on, and its result is "
+        "kept like any other; `cancel` cancels it.",
+    )
     safety_identifier: Annotated[str, Field(max_length=MAX_USER_CHARACTERS)] | None = Field(
         default=None, description="The newer name of `user`; wins over it unless empty."
     )

@@ -43,6 +43,7 @@ def test_the_spec_has_every_default_resolved(client: TestClient, queue: JobQueue
     spec = queue.fetch(submit(client)).spec
     assert spec.model_dump() == {
         "key": "local",
+        "retried_from": None,
         "lane": "interactive",
         "output_compression": 100,
         "metadata": True,
@@ -152,7 +153,8 @@ def test_a_failed_job_tells_why_and_shows_no_insides(client: TestClient, painter
     job_id = submit(client)
     painter.fail(painter.start(), {"code": "row_failed", "message": "the decoder met a value that is not a number"})
     response = client.get(f"/v1/jobs/{job_id}")
-    assert response.json()["error"] == {"code": "row_failed", "message": "the decoder met a value that is not a number"}
+    error = {"code": "row_failed", "message": "the decoder met a value that is not a number", "moderation_details": None}
+    assert response.json()["error"] == error
     assert "Traceback" not in response.text
 
 
