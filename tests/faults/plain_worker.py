@@ -1,25 +1,25 @@
 """`python -m tests.faults.plain_worker`: the real worker process over stages without nets, so that it starts in a moment.
 
-PLAIN_LOAD_SECONDS: how long the model loads. PLAIN_STEP_SECONDS: how long a decoder step takes. PLAIN_DIE_IN: name of an
-EngineWorker method; entering it, the process kills itself the way a crash would, with SIGKILL.
+PLAIN_LOAD_SECONDS: how long the model loads. PLAIN_STEP_SECONDS: how long a decoder step takes. PLAIN_DIE_IN, PLAIN_STOP_IN:
+name of an EngineWorker method, or `put`; entering it for the first time, the process kills itself the way a crash would, with
+SIGKILL, or is told to stop, with SIGTERM, and goes on.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from typing import NoReturn
+from typing import Any
 
 from contract.settings import Settings
 from tests.workers.plain import PlainStages
 from workers.main import serve
+from workers.publish import Publisher
 from workers.worker import EngineWorker
 
-
-def die(*_: object, **__: object) -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("unreachable")
+PLACES = {"put": (Publisher, "_put")}
 
 
 def load(_: Settings) -> PlainStages:
@@ -27,10 +27,27 @@ def load(_: Settings) -> PlainStages:
     return PlainStages(float(os.environ.get("PLAIN_STEP_SECONDS", "0")))
 
 
-if __name__ == "__main__":
-    method = os.environ.get("PLAIN_DIE_IN")
-    if method:
-        assert hasattr(EngineWorker, method)
-        setattr(EngineWorker, method, die)
+def arm(place: str, number: signal.Signals) -> None:
+    """Have this process send itself a signal where it first enters a method."""
+    owner, method = PLACES.get(place, (EngineWorker, place))
+    inner = getattr(owner, method)
+    once = threading.Lock()
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if once.acquire(blocking=False):
+            os.kill(os.getpid(), number)
+        return inner(*args, **kwargs)
+
+    setattr(owner, method, wrapped)
+
+
+def main() -> None:
+    for variable, number in (("PLAIN_DIE_IN", signal.SIGKILL), ("PLAIN_STOP_IN", signal.SIGTERM)):
+        if place := os.environ.get(variable):
+            arm(place, number)
     # Noise of a few pixels is nothing to look at.
     serve(Settings(picture_filter=False), load)
+
+
+if __name__ == "__main__":
+    main()

