@@ -1,6 +1,6 @@
 """Errors of a service that has no room for more: a part of the tree in `contract/errors.py`.
 
-BusyError   429   QueueFull · KeyQueueFull · RateLimited · TooManyJobs   (Retry-After)
+BusyError   429   QueueFull · KeyQueueFull · RateLimited · TooManyJobs · UploadsBusy   (Retry-After)
 """
 
 from __future__ import annotations
@@ -54,3 +54,12 @@ class TooManyJobs(BusyError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"this key may have {limit} unfinished jobs at once, and has them; wait for one to end, or cancel one")
+
+
+class UploadsBusy(BusyError):
+    """As many pictures wait to be read as are let in."""
+
+    code = "uploads_busy"
+
+    def __init__(self) -> None:
+        super().__init__("too many pictures are being read; try again shortly")

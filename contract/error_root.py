@@ -26,6 +26,14 @@ class UnclipError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
+class RequestError(UnclipError):
+    """The request cannot be served as it is written."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
 def shortened(value: object, limit: int = 80) -> str:
     """Quote what a caller sent without repeating megabytes of it, nor anything a terminal would obey."""
     text = "".join(character if character.isprintable() else "�" for character in str(value)[: limit + 1])

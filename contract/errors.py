@@ -4,14 +4,14 @@ UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
 │  │                              UnsupportedMediaType 415 · RequestTooSlow 408
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
-│  ├─ UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
+│  ├─ InvalidForm · InvalidImage (InvalidMask) · UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
 ├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · JobGone 410 · MethodNotAllowed
 ├─ KeyRefused          401        InvalidKey · ScopeMissing 403; KeyNotFound 404
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
-├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs (Retry-After)
+├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs · UploadsBusy (Retry-After)
 ├─ OutageError         503        QueueDown · StoreDown · FilterDown (Retry-After) · WaitTimedOut 504
-├─ ServerError         500        JobFailed · InternalError
+├─ ServerError         500        JobFailed · InternalError · OperationMissing 501
 ├─ SettingsWrong       no HTTP    a setting that is missing or cannot be used
 └─ ModelError          no HTTP    a model folder that cannot be read
 
@@ -23,14 +23,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from contract.busy_errors import BusyError, KeyQueueFull, QueueFull, RateLimited, TooManyJobs
-from contract.error_root import UnclipError, shortened
+from contract.busy_errors import BusyError, KeyQueueFull, QueueFull, RateLimited, TooManyJobs, UploadsBusy
+from contract.error_root import RequestError, UnclipError, shortened
+from contract.input_errors import InvalidForm, InvalidImage, InvalidMask, UrlRefused, UrlUnreachable
 from contract.key_errors import InvalidKey, KeyNotFound, KeyRefused, ScopeMissing
 from contract.server_errors import (
     FilterDown,
     InternalError,
     JobFailed,
     ModelError,
+    OperationMissing,
     OutageError,
     QueueDown,
     ServerError,
@@ -44,35 +46,35 @@ __all__ = [
     "BusyError",
     "FilterDown",
     "InternalError",
+    "InvalidForm",
+    "InvalidImage",
     "InvalidKey",
+    "InvalidMask",
     "JobFailed",
     "KeyNotFound",
     "KeyQueueFull",
     "KeyRefused",
     "ModelError",
+    "OperationMissing",
     "OutageError",
     "QueueDown",
     "QueueFull",
     "RateLimited",
+    "RequestError",
     "ScopeMissing",
     "ServerError",
     "SettingsWrong",
     "StoreDown",
     "TooManyJobs",
     "UnclipError",
+    "UploadsBusy",
+    "UrlRefused",
+    "UrlUnreachable",
     "WaitTimedOut",
     "shortened",
 ]
 
 # Requests that are wrong in themselves: sending them again will not help.
-
-
-class RequestError(UnclipError):
-    """The request cannot be served as it is written."""
-
-    status = 400
-    type = "invalid_request_error"
-    code = "invalid_request"
 
 
 class InvalidJson(RequestError):
@@ -165,24 +167,6 @@ class PromptTooLong(InvalidPrompt):
 
     def __init__(self, characters: int, limit: int) -> None:
         super().__init__(f"the prompt has {characters} characters; at most {limit} are accepted")
-
-
-class UrlRefused(RequestError):
-    """An address that is never called: malformed, or leading into a private network."""
-
-    code = "url_refused"
-
-    def __init__(self, url: str, reason: str, param: str | None = None) -> None:
-        super().__init__(f"the address {shortened(url)!r} is refused: {reason}", param=param)
-
-
-class UrlUnreachable(RequestError):
-    """An address that was called and gave no usable answer."""
-
-    code = "url_unreachable"
-
-    def __init__(self, url: str, reason: str, param: str | None = None) -> None:
-        super().__init__(f"the address {shortened(url)!r} cannot be used: {reason}", param=param)
 
 
 class IdempotencyKeyReused(RequestError):

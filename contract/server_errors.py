@@ -69,6 +69,17 @@ class InternalError(ServerError):
         super().__init__("the server met an unexpected fault; the log has it under this reply's request id")
 
 
+class OperationMissing(ServerError):
+    """An operation that needs a part which the served model does not have."""
+
+    status = 501
+    type = "invalid_request_error"
+    code = "operation_not_offered"
+
+    def __init__(self, operation: str, part: str) -> None:
+        super().__init__(f"{operation} needs {part}, which the served model does not have", param="operation")
+
+
 class JobFailed(ServerError):
     """A job that a caller waited for ended without pictures."""
 

@@ -1,0 +1,190 @@
+"""The child process that reads one picture: nothing of ours is imported here, and its memory, time and files are bounded.
+
+On its command line: how to read it, as JSON (`Wish`); on stdin: the file. On stdout: a line of JSON (why not, or sizes),
+then the pictures it speaks of, PNG: a square of 8-bit sRGB, and where the picture is transparent, a mask, white where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+HALF = 128
+PNG_COMPRESS_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a picture is to be read.
+
+    `role`: `picture` lays what is transparent on white; `edit` keeps what lies under it, and gives a mask; `mask` gives a mask
+    alone, and `white_paints` says that it is the white that counts, not the transparent. Sides and pixels bound what is taken;
+    `out_side_px` is the side above which the result is shrunk. `memory_bytes`, `cpu_seconds`: of the whole process.
+    """
+
+    role: str
+    white_paints: bool
+    max_pixels: int
+    min_side_px: int
+    out_side_px: int
+    memory_bytes: int
+    cpu_seconds: int
+
+
+class Refused(Exception):
+    """The file is not a picture that can be taken; the words say why, to whoever sent it."""
+
+
+def main() -> None:
+    """Read one picture, within bounds."""
+    wish = Wish(**json.loads(sys.argv[1]))
+    confine(wish)
+    try:
+        head, files = read(sys.stdin.buffer.read(), wish)
+    except Refused as refused:
+        head, files = {"refused": str(refused)}, []
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+        head, files = {"refused": f"it has more than {wish.max_pixels} pixels, or needs too much memory"}, []
+    except Exception:  # Whatever a broken file brings a decoder to: it is broken.
+        head, files = {"refused": "it is damaged"}, []
+    sys.stdout.buffer.write(json.dumps({**head, "bytes": [len(file) for file in files]}).encode() + b"\n" + b"".join(files))
+    sys.stdout.buffer.flush()
+
+
+def confine(wish: Wish) -> None:
+    """Bound this process: memory, time, no files, no children, and after everybody else."""
+    for what, limit in (
+        (resource.RLIMIT_AS, wish.memory_bytes),
+        (resource.RLIMIT_CPU, wish.cpu_seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 16),
+    ):
+        resource.setrlimit(what, (limit, limit))
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    Image.MAX_IMAGE_PIXELS = wish.max_pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+def read(data: bytes, wish: Wish) -> tuple[dict[str, object], list[bytes]]:
+    """Return what is to be told of the picture, and the files made of it. Raises Refused, or whatever Pillow does."""
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise Refused("it is not a PNG, JPEG or WebP picture") from None
+    width, height = image.size
+    if width * height > wish.max_pixels:
+        raise Refused(f"it has {width}x{height} pixels; at most {wish.max_pixels} are accepted")
+    if min(width, height) < wish.min_side_px:
+        raise Refused(f"it has {width}x{height} pixels; at least {wish.min_side_px} a side are needed")
+    told: dict[str, object] = {"format": image.format, "width": width, "height": height}
+    if _is_turned(image):
+        told |= {"width": height, "height": width}
+    # JPEG: decoded at an eighth, a quarter or a half of its size, where that is enough.
+    image.draft(None, (wish.out_side_px, wish.out_side_px))
+    image.load()
+    square = _square(_plain(image), wish.out_side_px)
+    square.info = image.info
+    upright = _upright(_to_srgb(square), image)
+    alpha = upright.getchannel("A") if upright.mode == "RGBA" else None
+    low, high = (255, 255) if alpha is None else _extrema(alpha)
+    told["alpha"] = "none" if alpha is None else "opaque" if low == 255 else "clear" if high == 0 else "mixed"
+    return told, _files(upright, alpha, wish)
+
+
+def _files(image: Image.Image, alpha: Image.Image | None, wish: Wish) -> list[bytes]:
+    if wish.role == "mask":
+        if wish.white_paints:
+            return [_png(image.convert("L").point(_half))]
+        return [] if alpha is None else [_png(alpha.point(_clear))]
+    if wish.role == "edit":
+        is_masked = alpha is not None and _extrema(alpha)[0] < HALF
+        return [_png(image.convert("RGB")), *([_png(alpha.point(_clear))] if alpha is not None and is_masked else [])]
+    if alpha is not None:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return [_png(image.convert("RGB"))]
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the picture in a mode that can be resampled: 8 bits a channel, no palette, transparency as a channel."""
+    if image.mode.startswith("I"):
+        # 16 bits of grey: Pillow's own conversion cuts them off instead of scaling them.
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("1", "F"):
+        return image.convert("L")
+    if image.has_transparency_data and image.mode != "RGBA":
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode == "P" else image
+
+
+def _square(image: Image.Image, out_side_px: int) -> Image.Image:
+    """Return the middle of the picture, shrunk to `out_side_px` if it is larger."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    out = min(side, out_side_px)
+    return image.resize((out, out), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side), reducing_gap=3)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Return the picture in sRGB by its colour profile; one that does not fit the picture is not followed."""
+    wanted = "RGBA" if "A" in image.getbands() else "RGB"
+    profile = image.info.get("icc_profile")
+    # LA has no place in the colour engine; grey profiles differ from sRGB by their curve alone.
+    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=wanted)
+            if converted is not None:
+                return converted
+    return image.convert(wanted)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return _orientation(image) in (5, 6, 7, 8)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # EXIF is written by everything and everybody.
+        return 1
+
+
+def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
+    image.getexif()[0x0112] = _orientation(original)
+    turned = ImageOps.exif_transpose(image)
+    return image if turned is None else turned
+
+
+def _extrema(band: Image.Image) -> tuple[int, int]:
+    low, high = band.getextrema()
+    return int(low), int(high)  # type: ignore[arg-type]
+
+
+def _half(value: int) -> int:
+    return 255 if value >= HALF else 0
+
+
+def _clear(value: int) -> int:
+    return 255 if value < HALF else 0
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.info = {}
+    image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()

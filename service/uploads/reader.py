@@ -1,0 +1,91 @@
+"""Reading a caller's picture in a child process: what comes in may be made to harm whoever decodes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import anyio.to_thread
+
+from contract.errors import InvalidImage, UploadsBusy
+from service.uploads import decode
+from service.uploads.decode import Wish
+
+Role = Literal["picture", "edit", "mask"]
+
+OUT_SIDE_PX = 1024
+"""The largest side that is drawn here; pictures are kept no larger."""
+MIN_SIDE_PX = 16
+# Measured: 25 megapixels, the worst mode of each format, need somewhat more than 512 MB of address space (WebP).
+MEMORY_BYTES = 640 * 2**20
+CPU_SECONDS = 10
+WALL_SECONDS = 60.0
+CHILDREN = 2
+"""How many pictures are read at once; the others wait."""
+MAX_WAITING = 32
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A caller's picture as it was read.
+
+    `width`, `height`: of the file, upright. `alpha`: how transparent it is: `none` (has no such channel), `opaque`, `clear`
+    (everywhere) or `mixed`. `files`: PNG; the picture, the mask, or both, as the role asks.
+    """
+
+    width: int
+    height: int
+    alpha: str
+    files: Sequence[bytes]
+
+    @property
+    def is_cropped(self) -> bool:
+        """True when only the middle of the picture was taken, because it is not square."""
+        return self.width != self.height
+
+
+class PictureReader:
+    """Reads pictures, a few at a time, each in a process of its own."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def read(self, data: bytes, role: Role, param: str, *, white_paints: bool = False) -> Reading:
+        """Return what `data` shows. Raises InvalidImage, which names `param`, and UploadsBusy when too many pictures wait."""
+        # Made here: a limiter belongs to a running event loop.
+        limiter = self._limiter = self._limiter or anyio.CapacityLimiter(CHILDREN)
+        if limiter.statistics().tasks_waiting >= MAX_WAITING:
+            raise UploadsBusy
+        wish = Wish(role, white_paints, self.max_pixels, MIN_SIDE_PX, OUT_SIDE_PX, MEMORY_BYTES, CPU_SECONDS)
+        return await anyio.to_thread.run_sync(read_in_child, data, wish, param, limiter=limiter)
+
+
+def read_in_child(data: bytes, wish: Wish, param: str) -> Reading:
+    """Return what `data` shows, read in a process of its own. Raises InvalidImage."""
+    if not data:
+        raise InvalidImage(param, "it is empty")
+    # Isolated and without our environment: the child needs Pillow alone, and knows no secret.
+    command = [sys.executable, "-I", str(Path(decode.__file__)), json.dumps(asdict(wish))]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, env={}, timeout=WALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise InvalidImage(param, "it takes too long to read") from None
+    head, _, rest = done.stdout.partition(b"\n")
+    if done.returncode != 0 or not head:
+        # Killed by its limits, or by what the file did to it.
+        raise InvalidImage(param, "it cannot be read within the limits on time and memory")
+    told = json.loads(head)
+    if "refused" in told:
+        raise InvalidImage(param, told["refused"])
+    files, start = [], 0
+    for length in told["bytes"]:
+        files.append(rest[start : start + length])
+        start += length
+    return Reading(told["width"], told["height"], told["alpha"], files)
