@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
 
-from contract.addresses import read_networks
+from contract.addresses import Network, read_networks
 from contract.errors import SettingsWrong
 
 
@@ -114,7 +114,11 @@ class Settings(BaseSettings):
     slow_client_seconds: Seconds = Field(
         default=20, description="A caller that sends or takes nothing for this long is dropped."
     )
-    max_body_bytes: Count = Field(default=2**20, description="Largest request body.")
+    max_body_bytes: Count = Field(
+        default=2**20, description="Largest request body; where pictures may stand in JSON, eight times that."
+    )
+    max_upload_bytes: Count = Field(default=20 * 2**20, description="Largest file of a picture that callers bring.")
+    max_upload_pixels: Count = Field(default=25_000_000, description="Most pixels of a picture that callers bring.")
     outbound_allowed_networks: str | None = Field(
         default=None,
         description="Private networks that picture addresses and webhooks may lead to: 10.1.0.0/16 and such, with commas.",
@@ -160,6 +164,11 @@ class Settings(BaseSettings):
     def model_folder(self) -> Path:
         """The model to serve: the one asked for, else the one that ships with the project."""
         return self.model_dir or Path(__file__).resolve().parent.parent / "models" / "weights"
+
+    @property
+    def outbound_networks(self) -> tuple[Network, ...]:
+        """The private networks that requests of ours may go to."""
+        return read_networks(self.outbound_allowed_networks or "")
 
     @property
     def result_ttl_seconds(self) -> int:

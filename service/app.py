@@ -20,6 +20,7 @@ from service.jobs import endpoints as jobs
 from service.middleware import BodyLimit, RequestContext
 from service.openai import endpoints as openai
 from service.resources import Resources
+from service.uploads import endpoints as uploads
 
 DESCRIPTION = """\
 A self-hosted DALL·E 2: prompts in, pictures out, through an unCLIP cascade (prior, 64-pixel decoder, upsampler).
@@ -56,13 +57,13 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(RequestContext),
             Middleware(Authentication, gate=resources.gate),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, upload_bytes=settings.max_upload_bytes),
         ],
     )
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, jobs, images):
+    for resource in (openai, jobs, uploads, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)
     return app

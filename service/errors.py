@@ -21,8 +21,11 @@ from contract.errors import (
     IdempotencyKeyReused,
     ImageNotFound,
     InternalError,
+    InvalidForm,
+    InvalidImage,
     InvalidJson,
     InvalidKey,
+    InvalidMask,
     InvalidParameter,
     InvalidSize,
     JobCanceled,
@@ -32,6 +35,7 @@ from contract.errors import (
     JobNotEnded,
     JobNotFound,
     MethodNotAllowed,
+    OperationMissing,
     OutageError,
     PartMissing,
     PromptEmpty,
@@ -49,6 +53,9 @@ from contract.errors import (
     UnknownModel,
     UnsupportedMediaType,
     UnsupportedParameter,
+    UploadsBusy,
+    UrlRefused,
+    UrlUnreachable,
     WaitTimedOut,
     shortened,
 )
@@ -60,7 +67,7 @@ CLIENT_LEFT_STATUS = 499
 """nginx's status for a caller that hung up; it is only seen in the log."""
 
 # The OpenAI clients repeat 409, 429 and 5xx by themselves; here that would draw everything once more.
-_NOT_TO_BE_REPEATED = (JobFailed, JobCanceled, WaitTimedOut)
+_NOT_TO_BE_REPEATED = (JobFailed, JobCanceled, OperationMissing, WaitTimedOut)
 
 
 DRAWING_REFUSALS: tuple[type[UnclipError], ...] = (
@@ -177,8 +184,11 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         FilterDown(),
         IdempotencyKeyReused(),
         ImageNotFound(f"{_JOB_ID}-9"),
+        InvalidForm("missing boundary in multipart"),
+        InvalidImage("image", "it is not a PNG, JPEG or WebP picture"),
         InvalidJson("Expecting value at character 12"),
         InvalidKey(),
+        InvalidMask("mask", "it marks nothing: no part of it would be painted anew"),
         InvalidParameter("n", "n should be less than or equal to 10, not 11"),
         InvalidSize("300x300", SIZES),
         JobCanceled(_JOB_ID),
@@ -187,6 +197,7 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         JobNotCancelable(_JOB_ID, "succeeded"),
         JobNotEnded(_JOB_ID, "running"),
         JobNotFound(_JOB_ID),
+        OperationMissing("inpaint", "a decoder with inpainting channels"),
         PartMissing("prior", "autoregressive", "the autoregressive prior", ["diffusion"]),
         PromptEmpty(),
         PromptTooLong(1044, 1000),
@@ -201,6 +212,9 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         UnknownModel("dall-e-9", ["unclip-bootstrap", "dall-e-2"]),
         UnsupportedMediaType("text/plain"),
         UnsupportedParameter("stream", "stream is not offered; leave it out, or follow POST /v1/jobs"),
+        UploadsBusy(),
+        UrlRefused("https://10.0.0.1/a.png", "it does not lead to a public address"),
+        UrlUnreachable("https://example.com/a.png", "it answered with status 404"),
         WaitTimedOut(_JOB_ID, 580),
     )
 }

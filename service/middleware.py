@@ -16,6 +16,10 @@ from service.errors import BodyOverLimit, error_response
 REQUEST_ID_HEADER = "x-request-id"
 MAX_LOGGED_CHARACTERS = 200
 # A caller's own id is kept when it can do no harm in a header or a log line.
+_WITH_PICTURES = re.compile(r"/v1/(uploads|jobs|latents|moderations|images/(edits|variations))")
+INLINE_FACTOR = 8
+FORM_FILES = 2
+"""A picture and its mask."""
 _CALLER_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 log = structlog.get_logger("service")
@@ -60,20 +64,26 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body over `max_bytes`: at once when its length is declared, and while it arrives when it comes in chunks."""
+    """Refuses a body over the limit: at once when its length is declared, and while it arrives when it comes in chunks.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `max_bytes` goes for all but those paths where pictures come in, of `upload_bytes` each.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, upload_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.upload_bytes = upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.max_bytes:
-            await error_response(BodyTooLarge(self.max_bytes))(scope, receive, send)
+        headers = Headers(scope=scope)
+        limit_bytes = self._limit_bytes(scope["path"], headers.get("content-type", ""))
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit_bytes:
+            await error_response(BodyTooLarge(limit_bytes))(scope, receive, send)
             return
         received = 0
 
@@ -81,11 +91,19 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise BodyOverLimit(self.max_bytes)
+            if received > limit_bytes:
+                raise BodyOverLimit(limit_bytes)
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+    def _limit_bytes(self, path: str, content_type: str) -> int:
+        if not _WITH_PICTURES.fullmatch(path):
+            return self.max_bytes
+        # A form is read piece by piece, JSON all at once: a data URL of many megabytes would hold up everybody else.
+        if "json" in content_type.lower():
+            return INLINE_FACTOR * self.max_bytes
+        return FORM_FILES * self.upload_bytes + self.max_bytes
 
 
 def _request_id(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from redis import Redis
 from contract.catalog import ModelInfo, read_model_info
 from contract.errors import UnsupportedMediaType
 from contract.idempotency import Claims
+from contract.outbound import Outbound
 from contract.queue import connect
 from contract.settings import Settings
 from contract.store import ImageStore
@@ -23,6 +24,7 @@ from service.images.service import ImagesService
 from service.jobs.service import JobsService
 from service.limited_queue import LimitedQueue
 from service.offload import Offload
+from service.uploads.inputs import InputsService
 from service.urls import PublicUrls
 
 
@@ -34,6 +36,7 @@ class Resources:
     admission: Admission
     jobs: JobsService
     images: ImagesService
+    inputs: InputsService
     health: HealthService
     gate: Gate
     public_base_url: str | None
@@ -48,12 +51,15 @@ class Resources:
         model = read_model_info(settings.model_folder)
         offload = Offload()
         queue = LimitedQueue(redis, settings)
-        images = ImagesService(ImageStore.open(settings), offload)
+        store = ImageStore.open(settings)
+        images = ImagesService(store, offload)
+        jobs = JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds)
         return cls(
             model=model,
             admission=Admission(model, PromptFilter.load(), settings.max_prompt_characters),
-            jobs=JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds),
+            jobs=jobs,
             images=images,
+            inputs=InputsService(settings, redis, store, jobs, Outbound(settings.outbound_networks), offload),
             health=HealthService(queue, images, offload),
             gate=Gate(redis, settings, offload),
             public_base_url=settings.public_base_url,
@@ -79,6 +85,10 @@ def _jobs(request: Request) -> JobsService:
 
 def _images(request: Request) -> ImagesService:
     return _resources(request).images
+
+
+def _inputs(request: Request) -> InputsService:
+    return _resources(request).inputs
 
 
 def _health(request: Request) -> HealthService:
@@ -114,6 +124,7 @@ def json_only(request: Request) -> None:
 
 Jobs = Annotated[JobsService, Depends(_jobs)]
 Images = Annotated[ImagesService, Depends(_images)]
+Inputs = Annotated[InputsService, Depends(_inputs)]
 Health = Annotated[HealthService, Depends(_health)]
 Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]

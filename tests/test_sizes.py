@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("contract", "safety", "service", "workers", "models", "unclip", "training", "evals", "bench", "docker", "scripts", "tests")
+FOLDERS = (
+    "contract",
+    "safety",
+    "service",
+    "workers",
+    "models",
+    "unclip",
+    "training",
+    "evals",
+    "bench",
+    "docker",
+    "scripts",
+    "tests",
+)
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 50
 

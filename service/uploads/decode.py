@@ -1,7 +1,7 @@
 """The child process that reads one picture: nothing of ours is imported here, and its memory, time and files are bounded.
 
 On its command line: how to read it, as JSON (`Wish`); on stdin: the file. On stdout: a line of JSON (why not, or sizes),
-then the pictures it speaks of, PNG: a square of 8-bit sRGB, and where the picture is transparent, a mask, white where it is.
+then the pictures it speaks of, PNG: a square of 8-bit sRGB, and if the picture is transparent somewhere, a mask, white there.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PNG_COMPRESS_LEVEL = 1
 class Wish:
     """How a picture is to be read.
 
-    `role`: `picture` lays what is transparent on white; `edit` keeps what lies under it, and gives a mask; `mask` gives a mask
-    alone, and `white_paints` says that it is the white that counts, not the transparent. Sides and pixels bound what is taken;
+    `role`: `picture` lays what is transparent on white, and gives a mask of it beside; `mask` gives a mask alone, and
+    `white_paints` says that it is the white that counts, not the transparent. Sides and pixels bound what is taken;
     `out_side_px` is the side above which the result is shrunk. `memory_bytes`, `cpu_seconds`: of the whole process.
     """
 
@@ -97,22 +97,19 @@ def read(data: bytes, wish: Wish) -> tuple[dict[str, object], list[bytes]]:
     square.info = image.info
     upright = _upright(_to_srgb(square), image)
     alpha = upright.getchannel("A") if upright.mode == "RGBA" else None
-    low, high = (255, 255) if alpha is None else _extrema(alpha)
-    told["alpha"] = "none" if alpha is None else "opaque" if low == 255 else "clear" if high == 0 else "mixed"
-    return told, _files(upright, alpha, wish)
-
-
-def _files(image: Image.Image, alpha: Image.Image | None, wish: Wish) -> list[bytes]:
+    mask = None if alpha is None else alpha.point(_clear)
     if wish.role == "mask":
-        if wish.white_paints:
-            return [_png(image.convert("L").point(_half))]
-        return [] if alpha is None else [_png(alpha.point(_clear))]
-    if wish.role == "edit":
-        is_masked = alpha is not None and _extrema(alpha)[0] < HALF
-        return [_png(image.convert("RGB")), *([_png(alpha.point(_clear))] if alpha is not None and is_masked else [])]
-    if alpha is not None:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return [_png(image.convert("RGB"))]
+        mask = upright.convert("L").point(_half) if wish.white_paints else mask
+        if mask is None:
+            raise Refused("it has no transparency, and the transparent part is what is painted anew")
+        if mask.getextrema() == (0, 0):
+            raise Refused("it marks nothing: no part of it would be painted anew")
+        return told, [_png(mask)]
+    if alpha is None or mask is None:
+        return told, [_png(upright)]
+    flat = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
+    is_masked = mask.getextrema() != (0, 0)
+    return told, [_png(flat), *([_png(mask)] if is_masked else [])]
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -164,11 +161,6 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
     image.getexif()[0x0112] = _orientation(original)
     turned = ImageOps.exif_transpose(image)
     return image if turned is None else turned
-
-
-def _extrema(band: Image.Image) -> tuple[int, int]:
-    low, high = band.getextrema()
-    return int(low), int(high)  # type: ignore[arg-type]
 
 
 def _half(value: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +12,11 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
-from contract.errors import InvalidImage, UploadsBusy
+from contract.errors import InvalidImage, InvalidMask, UploadsBusy
 from service.uploads import decode
 from service.uploads.decode import Wish
 
-Role = Literal["picture", "edit", "mask"]
+Role = Literal["picture", "mask"]
 
 OUT_SIDE_PX = 1024
 """The largest side that is drawn here; pictures are kept no larger."""
@@ -35,19 +34,14 @@ MAX_WAITING = 32
 class Reading:
     """A caller's picture as it was read.
 
-    `width`, `height`: of the file, upright. `alpha`: how transparent it is: `none` (has no such channel), `opaque`, `clear`
-    (everywhere) or `mixed`. `files`: PNG; the picture, the mask, or both, as the role asks.
+    `width`, `height`: of the file, upright. `picture`: PNG, a square of 8-bit sRGB; None where a mask alone was asked for.
+    `mask`: PNG, white where it is to be painted anew; None for a picture that is opaque.
     """
 
     width: int
     height: int
-    alpha: str
-    files: Sequence[bytes]
-
-    @property
-    def is_cropped(self) -> bool:
-        """True when only the middle of the picture was taken, because it is not square."""
-        return self.width != self.height
+    picture: bytes | None
+    mask: bytes | None
 
 
 class PictureReader:
@@ -83,9 +77,7 @@ def read_in_child(data: bytes, wish: Wish, param: str) -> Reading:
         raise InvalidImage(param, "it cannot be read within the limits on time and memory")
     told = json.loads(head)
     if "refused" in told:
-        raise InvalidImage(param, told["refused"])
-    files, start = [], 0
-    for length in told["bytes"]:
-        files.append(rest[start : start + length])
-        start += length
-    return Reading(told["width"], told["height"], told["alpha"], files)
+        raise (InvalidMask if wish.role == "mask" else InvalidImage)(param, told["refused"])
+    first, second = rest[: told["bytes"][0]], rest[told["bytes"][0] :]
+    picture, mask = (None, first) if wish.role == "mask" else (first, second or None)
+    return Reading(told["width"], told["height"], picture, mask)

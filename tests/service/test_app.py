@@ -83,7 +83,9 @@ def test_every_error_that_leaves_has_an_example() -> None:
 def test_no_reply_is_declared_that_is_never_sent(openapi: dict[str, Any]) -> None:
     # FastAPI declares a 422 of its own shape; the one there is, is ours.
     declared = [operation["responses"]["422"] for operation in operations(openapi) if "422" in operation["responses"]]
-    assert {code for reply in declared for code in reply["content"]["application/json"]["examples"]} == {"idempotency_key_reused"}
+    assert {code for reply in declared for code in reply["content"]["application/json"]["examples"]} == {
+        "idempotency_key_reused"
+    }
     assert not {"HTTPValidationError", "ValidationError"} & set(openapi["components"]["schemas"])
 
 
