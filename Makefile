@@ -46,6 +46,7 @@ bench-recovery: setup ## seconds until a killed worker's job runs again, against
 	@$(VENV) -m bench recovery
 
 bench-gpu: setup ## mixed load and join delay on a CUDA device
+	@$(VENV) -m pytest -q -m cuda
 	@$(VENV) -m bench mixed join --device cuda
 
 format: setup ## format the code and mend what lint can mend

@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs: auto, cpu, cuda or cuda:N."
     )
+    cuda_mode: Literal["fast", "strict"] = Field(
+        default="fast",
+        description="On a GPU: fast (bfloat16, last bits differ by company) or strict (float32, one shape, same pixels).",
+    )
     worker_threads: Count | None = Field(default=None, description="CPU threads of the model; empty: all cores.")
     worker_heartbeat_ttl_seconds: Annotated[int, Field(ge=2)] = Field(
         default=8, description="A worker silent for this long is taken for dead."

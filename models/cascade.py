@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import load_part, load_strict, read_json, verify_manifest
 from models.clip.text import TextFeatures, TextTower
+from models.cuda import CudaMode, quickened, settle_kernels
 from models.errors import InpaintingError, PartMissing
 from models.nets.configs import prior_ar_config, prior_config, text_proj_config, unet_config
 from models.nets.prior import PriorTransformer
@@ -29,7 +30,7 @@ from models.stages.stage import Stage, finish
 from models.stages.turbo import TurboStage
 from models.stages.upsampler import UpsamplerStage
 
-CPU_BUCKET, CUDA_BUCKET = 1, 16
+CPU_BUCKET, CUDA_BUCKET = 1, 32
 UPSAMPLERS = ((256, "super_res_first", "super_res_scheduler"), (1024, "super_res_second", "super_res_second_scheduler"))
 """Side of what it gives, and the folders of its net and its scheduler; the last is there or not."""
 Net = TypeVar("Net", bound=nn.Module)
@@ -52,35 +53,38 @@ class Cascade:
             stage.onward = self._onward
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", threads: int | None = None) -> Cascade:
+    def load(cls, folder: Path, device: str = "cpu", threads: int | None = None, cuda_mode: CudaMode = "fast") -> Cascade:
         """Check and load a model folder. Raises ModelError.
 
-        threads: torch's, for the whole process; the last bits of pixels depend on it.
+        threads: torch's, for the whole process; the last bits of pixels depend on it. cuda_mode: as in `models.cuda`.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         verify_manifest(folder)
         index = read_json(folder / "model_index.json")["unclip"]
-        bucket = CPU_BUCKET if torch.device(device).type == "cpu" else CUDA_BUCKET
+        bucket = CPU_BUCKET
+        if torch.device(device).type == "cuda":
+            bucket = CUDA_BUCKET
+            settle_kernels(cuda_mode)
         text = TextTower.load(folder, device)
         empty = text.encode([""])
         text_proj = load_text_proj(folder / "text_proj", device)
         decoders = [
             stage(
-                load_unet(folder / stage.name, device), text_proj, empty,
+                load_unet(folder / stage.name, device, cuda_mode), text_proj, empty,
                 load_sampling(folder / f"{stage.name}_scheduler"), device=device, bucket=bucket,
             )
             for stage in (DecoderStage, TurboStage) if stage is DecoderStage or (folder / stage.name).is_dir()
         ]  # fmt: skip
         priors: list[Stage] = [PriorStage(
-            load_prior(folder / "prior", device),
+            load_prior(folder / "prior", device, cuda_mode),
             empty, load_sampling(folder / "prior_scheduler"), device=device, bucket=bucket,
         )]  # fmt: skip
         if (folder / PriorARStage.name).is_dir():
             priors.append(load_prior_ar(folder / PriorARStage.name, empty, device, bucket))
         upsamplers = [
             UpsamplerStage(
-                load_unet(folder / net, device), load_sampling(folder / scheduler),
+                load_unet(folder / net, device, cuda_mode), load_sampling(folder / scheduler),
                 size_px=size_px, device=device, bucket=bucket,
             )
             for size_px, net, scheduler in UPSAMPLERS if (folder / net).is_dir()
@@ -158,10 +162,10 @@ def load_sampling(folder: Path) -> Sampling:
     return Sampling(read_json(folder / "scheduler_config.json"))
 
 
-def load_prior(folder: Path, device: str) -> PriorTransformer:
+def load_prior(folder: Path, device: str, cuda_mode: CudaMode = "fast") -> PriorTransformer:
     """Load the prior strictly. Raises CheckpointError."""
     config, tensors = load_part(folder)
-    return ready(PriorTransformer(prior_config(config)), tensors, folder.name, device)
+    return quickened(ready(PriorTransformer(prior_config(config)), tensors, folder.name, device), device, cuda_mode)
 
 
 def load_prior_ar(folder: Path, empty: TextFeatures, device: str, bucket: int) -> PriorARStage:
@@ -178,11 +182,11 @@ def load_text_proj(folder: Path, device: str) -> TextProjection:
     return ready(TextProjection(text_proj_config(config)), tensors, folder.name, device)
 
 
-def load_unet(folder: Path, device: str) -> UNet:
+def load_unet(folder: Path, device: str, cuda_mode: CudaMode = "fast") -> UNet:
     """Load a UNet strictly, channels last, which convolutions on CPU and CUDA prefer. Raises CheckpointError."""
     config, tensors = load_part(folder)
     net = ready(UNet(unet_config(config, folder.name)), tensors, folder.name, device)
-    return net.to(memory_format=torch.channels_last)
+    return quickened(net.to(memory_format=torch.channels_last), device, cuda_mode)
 
 
 def ready(net: Net, tensors: Mapping[str, Tensor], part: str, device: str) -> Net:

@@ -81,7 +81,7 @@ def load_cascade(settings: Settings) -> CascadeStages:
     from models.errors import ModelError as BadModel
 
     try:
-        return CascadeStages(Cascade.load(settings.model_folder, device=device_of(settings), threads=threads))
+        return CascadeStages(Cascade.load(settings.model_folder, device_of(settings), threads, settings.cuda_mode))
     except BadModel as error:
         raise ModelError(str(error)) from error
 

@@ -53,11 +53,15 @@ class DiffusionStage(Stage):
         """The guided output of the net for all lanes. x_t: (lanes, …), `at` of the same lanes."""
 
     def begin(self, row: Row, shape: tuple[int, ...], streams: Sequence[str]) -> None:
-        """Stand the row at step 0 with x_T from its seed, one lane per noise stream."""
-        row.stage, row.step, row.steps = self.name, 0, self.steps(row.request)
-        row.plan = self.sampling.plan(row.steps)
-        row.x_t = torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device)
-        row.x_0 = torch.zeros_like(row.x_t)
+        """Stand the row at step 0 with x_T from its seed, one lane per noise stream.
+
+        Whatever may raise comes first: a row stands here wholly or not at all, and can be handed on again.
+        """
+        steps = self.steps(row.request)
+        plan = self.sampling.plan(steps)
+        x_t = torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device)
+        row.x_t, row.x_0, row.plan, row.tokens = x_t, torch.zeros_like(x_t), plan, None
+        row.stage, row.step, row.steps = self.name, 0, steps
 
     def begin_picture(self, row: Row, size_px: int) -> None:
         """`begin` for a picture of that size, with what the request's inpainting says of it."""
@@ -82,11 +86,12 @@ class DiffusionStage(Stage):
         own = zip(rows, torch.split(x_0, lanes), strict=True)
         x_0 = torch.cat([row.known.hold(lane) if row.known else lane for row, lane in own])
         x_s = step(plans, at, x_t, x_0, x_0_last, self._noises(rows, lanes, x_t))
+        finite = x_s.flatten(1).isfinite().all(dim=1).tolist()  # one answer from the device for all lanes
         lane = 0
         for row, count in zip(rows, lanes, strict=True):
             row.x_t, row.x_0 = x_s[lane : lane + count], x_0[lane : lane + count]
+            self.count(row, all(finite[lane : lane + count]))
             lane += count
-            self.settle(row, row.x_t)
 
     def _noises(self, rows: Sequence[Row], lanes: Sequence[int], like: Tensor) -> Tensor:
         parts = []

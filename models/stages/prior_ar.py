@@ -69,7 +69,6 @@ class PriorARStage(Stage):
         """Keep the z_i that the codes say, and its dot product with z_t, over D."""
         row.z_i = self.net.codes.decode(present(row.tokens)[None, 1:])
         row.candidate_scores = tuple((row.z_i * row.text.embeds).mean(dim=-1).tolist())
-        row.tokens = None
 
     def _last(self, row: Row) -> Tensor:
         """What the row's lanes read next, (lanes,): the same code, but no dot product beside the empty caption."""

@@ -44,18 +44,32 @@ class Stage(ABC):
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row]) -> None:
-        """Advance each row, all of which stand in this stage, by one step. A row whose numbers break gets `failure` set."""
-        for start in range(0, len(rows), self.bucket):
-            self.advance(rows[start : start + self.bucket])
+        """Advance each row, all of which stand in this stage, by one step. A row whose numbers break gets `failure` set.
+
+        A row that took its last step in a call that then raised, before it was handed on, is only handed on.
+        """
+        for row in rows:
+            if row.step >= row.steps:
+                self.hand_on(row)
+        left = [row for row in rows if row.stage == self.name]
+        for start in range(0, len(left), self.bucket):
+            self.advance(left[start : start + self.bucket])
 
     def settle(self, row: Row, numbers: Tensor) -> None:
         """Count a step that gave a row these numbers; after its last one hand the row on."""
-        if not bool(numbers.isfinite().all()):
+        self.count(row, bool(numbers.isfinite().all()))
+
+    def count(self, row: Row, is_finite: bool) -> None:
+        """Count a step that went well or not; after the last one hand the row on."""
+        if not is_finite:
             row.failure = f"{self.name} gave numbers that are not finite at step {row.step + 1} of {row.steps}"
             return
         row.step += 1
-        if row.step < row.steps:
-            return
+        if row.step == row.steps:
+            self.hand_on(row)
+
+    def hand_on(self, row: Row) -> None:
+        """Keep what the row drew here, and send it on its way."""
         self.leave(row)
         self.onward(row)
 
