@@ -58,9 +58,9 @@ def _progress(job: Job, state: JobState) -> Progress | None:
 
 
 def _fault(job: Job) -> JobFault:
-    """Why the job failed: what its worker wrote, else that its workers were lost one after another."""
+    """Why the job failed: what its worker wrote, else, where RQ's own tools gave it up, that all its workers were lost."""
     told = _parsed(JobFault, job.meta.get("error"))
-    return told or JobFault(code="worker_lost", message="the workers that drew this job stopped before it was done")
+    return told or JobFault(code="poison", message="the workers that drew this job stopped before it was done")
 
 
 def spec_in(value: Any) -> AnySpec | None:

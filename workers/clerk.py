@@ -51,7 +51,7 @@ class Pace:
     @classmethod
     def of(cls, ttl_seconds: float) -> Pace:
         """Return the pace at which a death is noticed within one and a half times its `ttl_seconds`."""
-        return cls(beat_seconds=ttl_seconds / 4, recovery_seconds=ttl_seconds / 2)
+        return cls(beat_seconds=ttl_seconds / 4, recovery_seconds=ttl_seconds / 4)
 
 
 class Clerk:
@@ -129,7 +129,8 @@ class Clerk:
     # The clerk's own thread.
 
     def _run(self) -> None:
-        backoff = Backoff(first_seconds=0.1, most_seconds=2.0)
+        # Back before others begin to wonder: they watch for half a lease before they believe that it has run out.
+        backoff = Backoff(first_seconds=0.1, most_seconds=min(2.0, self.pace.beat_seconds))
         is_away = False
         try:
             while not self._closing.is_set():
@@ -164,16 +165,16 @@ class Clerk:
             self._show_previews()
             self._done("cancels", CANCEL_POLL_SECONDS)
         if self._is_due("recovery"):
-            for queue in self.worker.queues:
-                self.recovery.run(queue)
+            self.worker.discover()
+            self.recovery.run(*self.worker.queues)
             self._done("recovery", self.pace.recovery_seconds)
         if not (self._has_room() and self._claim()):
             self._collect_ends(TURN_SECONDS)
 
     def _claim(self) -> bool:
         """Claim a job if there is one. Returns False when it found none and did not wait for one either."""
-        # With nothing in hand, wait at the queue itself: the next job begins at once.
-        can_wait = self.is_done and len(self.worker.queues) == 1
+        # With nothing in hand, wait at the bell: the next job begins at once.
+        can_wait = self.is_done
         holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0)
         if holding is None:
             return can_wait
@@ -190,6 +191,7 @@ class Clerk:
             self._unrecorded[holding.id] = refused.fault
             return True
         self._log.info("a job begins", job_id=holding.id, pictures=spec.pictures, operation=spec.operation, steps=spec.steps)
+        self.worker.turns.charge(holding.queue.name, spec.pictures)
         self._drawing[holding.id] = spec.pictures
         self.for_engine.put(Order(holding.id, spec, self.clock() + (holding.job.timeout or float("inf"))))
         return True
@@ -265,7 +267,7 @@ class Clerk:
     def _after_outage(self) -> None:
         """Give every worker the time to say that it is alive, before anybody's silence is taken for death."""
         self._due["beat"] = 0.0
-        self._due["recovery"] = self.clock() + 2 * self.pace.beat_seconds
+        self.recovery.restart()
 
     def _has_room(self) -> bool:
         return (

@@ -7,7 +7,8 @@ one thread owns a worker. What it leans on in RQ is pinned by canary tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, cast
@@ -15,21 +16,42 @@ from typing import NoReturn, cast
 import structlog
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import ConnectionError, RedisError, WatchError
+from redis.client import Pipeline
+from redis.exceptions import RedisError, WatchError
 from rq import Queue, worker_registration
-from rq.exceptions import DeserializationError, InvalidJobOperation, NoSuchJobError
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
-from rq.utils import as_text, now
+from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
+from contract.ended import tell
+from contract.lanes import LANES, QUEUES, lane_and_key, lane_prefix, name_of_list, queue_name
 from contract.metrics import WorkerCounters, post_counters
 from contract.previews import post_preview
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
+from contract.scripts import BELL, WAITING
 from contract.spec import AnySpec, read_spec
+from contract.states import JobState
+from workers.ends import (
+    ATTEMPT_FIELD,
+    OWNER_FIELDS,
+    belongs_to,
+    runs_as,
+    write_cancel,
+    write_failure,
+    write_requeue,
+    write_success,
+)
+from workers.turns import Turns
+
+# A job that has expired, or is another worker's by now, gets no progress from us. KEYS: job. ARGV: attempt, meta.
+REPORT = f"""
+if redis.call('HGET', KEYS[1], '{ATTEMPT_FIELD}') == ARGV[1] then redis.call('HSET', KEYS[1], 'meta', ARGV[2]) end
+"""
 
 
 @dataclass
@@ -60,6 +82,10 @@ class EngineWorker(BaseWorker):
     def __init__(self, queues: Sequence[str], connection: Redis, ttl_seconds: int, retention_seconds: int) -> None:
         super().__init__(queues, connection=connection, serializer=JSONSerializer, worker_ttl=ttl_seconds)
         self.retention_seconds = retention_seconds
+        self.turns = Turns()
+        self._waiting = connection.register_script(WAITING)
+        self._report = connection.register_script(REPORT)
+        self._server_ahead_seconds: float | None = None
         self._log = structlog.get_logger(__name__)
 
     @property
@@ -89,8 +115,21 @@ class EngineWorker(BaseWorker):
         """Leave the list of workers."""
         self.register_death()  # type: ignore[no-untyped-call]
 
+    def discover(self) -> None:
+        """Look which queues there are now: one came with each API key's first job, and goes when it has been empty for long."""
+        names = [name_of_list(as_text(key)) for key in self.connection.smembers(QUEUES)]
+        found = {queue_name(), *(name for name in names if lane_and_key(name))}
+        left = [queue for queue in self.queues if queue.name not in found]
+        if left:
+            with self.connection.pipeline(transaction=False) as pipe:
+                for queue in left:
+                    pipe.srem(worker_registration.WORKERS_BY_QUEUE_KEY % queue.name, self.key)
+                pipe.execute()
+        kept = {queue.name: queue for queue in self.queues}
+        self.queues = [kept.get(name) or self._queue(name) for name in sorted(found)]
+
     def claim(self, wait_seconds: float = 0) -> Holding | None:
-        """Take the next job, waiting up to `wait_seconds` when there is a single queue and it is empty.
+        """Take the next job of whichever queue's turn it is, waiting up to `wait_seconds` where all are empty.
 
         The id enters the queue's intermediate list in the same step in which it leaves the queue, so a crash at any point
         leaves it in one place or the other. None also when the id that came turned out stale.
@@ -121,6 +160,7 @@ class EngineWorker(BaseWorker):
         """
         ttl = int(self.worker_ttl)
         with self.connection.pipeline() as pipe:
+            pipe.time()
             self.heartbeat(3 * ttl, pipeline=pipe)
             pipe.hset(self.key, mapping=self.serialize())
             self.set_state(WorkerStatus.BUSY if holdings else WorkerStatus.IDLE, pipeline=pipe)
@@ -129,27 +169,36 @@ class EngineWorker(BaseWorker):
                 holding.execution.heartbeat(holding.queue.started_job_registry, ttl, pipeline=pipe)
                 holding.execution.save(ttl, pipeline=pipe)
                 pipe.sadd(self.executions_key, holding.execution.composite_key)
-            pipe.execute()
+                if self._server_ahead_seconds is not None:
+                    # RQ goes by this host's clock, which may be wrong or jump; all workers share the server's.
+                    until = time.monotonic() + self._server_ahead_seconds + ttl
+                    pipe.zadd(holding.queue.started_job_registry.key, {holding.execution.composite_key: until}, xx=True)
+            seconds, microseconds = pipe.execute()[0]
+        self._server_ahead_seconds = seconds + microseconds / 1e6 - time.monotonic()
 
     def ended_elsewhere(self, holdings: Sequence[Holding]) -> Mapping[str, bool]:
-        """Return the jobs that need no more work: True for one asked to be canceled, False for one already ended or gone."""
+        """Return the jobs that need no more work from us: True for one asked to be canceled, False for any other reason.
+
+        One that was taken from us and waits again is not among them: it may come back to us, and its rows are under way.
+        """
         with self.connection.pipeline(transaction=False) as pipe:
             for holding in holdings:
-                pipe.hmget(holding.job.key, "status", CANCEL_FIELD)
+                pipe.hmget(holding.job.key, [*OWNER_FIELDS, CANCEL_FIELD])
             answers = pipe.execute()
-        alive = (JobStatus.STARTED, JobStatus.QUEUED)
-        return {
-            holding.id: bool(cancel) and status is not None
-            for holding, (status, cancel) in zip(holdings, answers, strict=True)
-            if cancel or status is None or as_text(status) not in alive
-        }
+        found = {}
+        for holding, (*owner, cancel) in zip(holdings, answers, strict=True):
+            is_ours = runs_as(holding.execution, *owner)
+            if (is_ours and cancel) or not (is_ours or as_text(owner[0] or b"") == JobStatus.QUEUED):
+                found[holding.id] = is_ours
+        return found
 
     def report(self, told: Sequence[tuple[Holding, Progress]]) -> None:
-        """Write progress into the jobs' meta."""
+        """Write progress into the meta of those jobs that are still ours."""
         with self.connection.pipeline(transaction=False) as pipe:
             for holding, progress in told:
                 holding.job.meta["progress"] = progress.model_dump(mode="json")
-                pipe.hset(holding.job.key, "meta", holding.job.serializer.dumps(holding.job.meta))
+                meta = holding.job.serializer.dumps(holding.job.meta)
+                self._report(keys=[holding.job.key], args=[holding.execution.id, meta], client=pipe)
             pipe.execute()
 
     def publish_counters(self, counters: WorkerCounters) -> None:
@@ -166,65 +215,32 @@ class EngineWorker(BaseWorker):
             pipe.execute()
 
     def succeed(self, holding: Holding, result: JobResult) -> bool:
-        """Record a job's result, unless it has already ended elsewhere. Returns whether it was recorded."""
-        job, queue = holding.job, holding.queue
-        if not self._is_open(holding):
-            self.let_go(holding)
-            return False
-        job.ended_at = now()
-        job._result = result.model_dump(mode="json")
-        job._status = JobStatus.FINISHED
-        with self._kept(holding):
-            self.handle_job_success(job, queue, queue.started_job_registry, execution=holding.execution)
-        return True
+        """Record a job's result, unless the job is no longer ours. Returns whether it was recorded."""
+
+        def write(pipe: Pipeline) -> None:
+            write_success(pipe, holding.job, result, self.name, holding.execution)
+            self.increment_successful_job_count(pipe)
+            self._count_time(holding.job, pipe)
+
+        return self._conclude(holding, write)
 
     def fail(self, holding: Holding, fault: JobFault) -> bool:
         """Record why a job cannot be drawn. It is not retried: it would fail again. Returns whether it was recorded."""
-        job = holding.job
-        if not self._is_open(holding):
-            self.let_go(holding)
-            return False
-        job.meta["error"] = fault.model_dump(mode="json")
-        job.save_meta()  # type: ignore[no-untyped-call]
-        job.ended_at = now()
-        # RQ retries while it sees retries left; None leaves the stored number as it is.
-        job.retries_left = None
-        with self._kept(holding):
-            exc_string = f"{fault.code}: {fault.message}"
-            self.handle_job_failure(job, holding.queue, exc_string=exc_string, execution=holding.execution)
-            # RQ logs and swallows an error here, and the job would run again.
-            if job.get_status() != JobStatus.FAILED:
-                raise ConnectionError("the failure could not be recorded")
-        return True
+
+        def write(pipe: Pipeline) -> None:
+            write_failure(pipe, holding.job, fault, self.name, holding.execution)
+            self.increment_failed_job_count(pipe)
+            self._count_time(holding.job, pipe)
+
+        return self._conclude(holding, write)
 
     def cancel(self, holding: Holding) -> bool:
-        """Record that a running job was canceled, unless it has already ended elsewhere. Returns whether it was recorded."""
-        job = holding.job
-        if not self._is_open(holding):
-            self.let_go(holding)
-            return False
-        with self._kept(holding), self.connection.pipeline() as pipe:
-            job.ended_at = now()
-            job.set_status(JobStatus.CANCELED, pipeline=pipe)
-            job.save(pipeline=pipe, include_meta=False)
-            # RQ would keep a canceled job for ever.
-            pipe.expire(job.key, self.retention_seconds)
-            holding.queue.canceled_job_registry.add(job, ttl=self.retention_seconds, pipeline=pipe)
-            self.cleanup_execution(job, pipe, holding.execution)
-            pipe.execute()
-        return True
+        """Record that a running job was canceled, unless it is no longer ours. Returns whether it was recorded."""
+        return self._conclude(holding, lambda pipe: write_cancel(pipe, holding.job, self.retention_seconds))
 
-    def hand_back(self, holding: Holding) -> None:
+    def hand_back(self, holding: Holding) -> bool:
         """Put a job back at the head of its queue for another worker. That costs it none of its retries."""
-        job = holding.job
-        status, worker_name = self.connection.hmget(job.key, "status", "worker_name")
-        if (as_text(status or b""), as_text(worker_name or b"")) != (JobStatus.STARTED, self.name):
-            self.let_go(holding)
-            return
-        with self._kept(holding), self.connection.pipeline() as pipe:
-            self.cleanup_execution(job, pipe, holding.execution)
-            holding.queue._enqueue_job(job, pipeline=pipe, at_front=True)
-            pipe.execute()
+        return self._conclude(holding, lambda pipe: write_requeue(pipe, holding.job, holding.queue))
 
     def let_go(self, holding: Holding) -> None:
         """Remove our traces of a job that needs nothing more from us."""
@@ -233,19 +249,30 @@ class EngineWorker(BaseWorker):
             pipe.execute()
 
     def _next_id(self, wait_seconds: float) -> tuple[Queue | None, str | None]:
-        """Move one id from a queue to its intermediate list; queues take turns."""
-        if len(self.queues) == 1 and wait_seconds > 0:
-            queue = self.queues[0]
+        """Move one id from the queue whose turn it is to its intermediate list."""
+        waiting = self._waiting_now()
+        if not waiting and wait_seconds > 0:
             # The server takes fractions of a second, whatever the annotation says.
-            found = self.connection.blmove(queue.key, queue.intermediate_queue_key, cast("int", wait_seconds))
-            return queue, as_text(found) if found else None
-        for queue in list(self._ordered_queues):
+            self.connection.blpop([BELL], cast("int", wait_seconds))
+            waiting = self._waiting_now()
+        while waiting:
+            name = self.turns.next(waiting)
+            if name is None:
+                break
+            queue = next((queue for queue in self.queues if queue.name == name), None) or self._queue(name)
             found = self.connection.lmove(queue.key, queue.intermediate_queue_key)
             if found:
-                self._ordered_queues.remove(queue)
-                self._ordered_queues.append(queue)
                 return queue, as_text(found)
+            waiting.remove(name)  # another worker was quicker
         return None, None
+
+    def _waiting_now(self) -> set[str]:
+        """The queues, in any lane, that have a job waiting."""
+        flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in LANES])
+        return {name_of_list(as_text(key)) for key in flat[::2]}
+
+    def _queue(self, name: str) -> Queue:
+        return Queue(name, connection=self.connection, serializer=self.serializer)
 
     def _take(self, queue: Queue, job_id: str) -> Holding | None:
         """Start a job's execution in one transaction, if it is still queued; a stale id is dropped.
@@ -266,7 +293,9 @@ class EngineWorker(BaseWorker):
                         return None
                     execution = Execution.create(job, self.get_heartbeat_ttl(job), pipe, worker_name=self.name)
                     job.prepare_for_execution(self.name, pipeline=pipe)
+                    pipe.hset(job.key, ATTEMPT_FIELD, execution.id)
                     pipe.persist(job.key)
+                    tell(pipe, job.id, JobState.RUNNING, job.origin)
                     self.set_state(WorkerStatus.BUSY, pipeline=pipe)
                     pipe.execute()
                     break
@@ -288,12 +317,29 @@ class EngineWorker(BaseWorker):
             return None
         return job if job.get_status(refresh=False) == JobStatus.QUEUED else None
 
-    def _is_open(self, holding: Holding) -> bool:
-        """True unless the job has ended, or expired. Taken from us and requeued is still open: whoever is first, ends it."""
-        try:
-            return holding.job.get_status() in (JobStatus.STARTED, JobStatus.QUEUED)
-        except InvalidJobOperation:
-            return False
+    def _conclude(self, holding: Holding, write: Callable[[Pipeline], None]) -> bool:
+        """Write what becomes of a job, in the one transaction that also finds it still ours; else only remove our traces.
+
+        A worker that was taken for dead comes back and knows nothing of it: its job may by then be drawn by another one, or
+        done. Returns whether the job was ours.
+        """
+        with self._kept(holding), self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(holding.job.key)  # type: ignore[no-untyped-call]
+                    is_ours = belongs_to(pipe, holding.job.key, holding.execution)
+                    pipe.multi()
+                    if is_ours:
+                        write(pipe)
+                    self.cleanup_execution(holding.job, pipe, holding.execution)
+                    pipe.execute()
+                    return is_ours
+                except WatchError:
+                    continue
+
+    def _count_time(self, job: Job, pipe: Pipeline) -> None:
+        if job.started_at and job.ended_at:
+            self.increment_total_working_time(job.ended_at - job.started_at, pipe)
 
     @contextmanager
     def _kept(self, holding: Holding) -> Iterator[None]:

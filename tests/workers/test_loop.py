@@ -349,16 +349,20 @@ def test_after_an_outage_workers_may_say_they_are_alive_before_anybody_is_taken_
     worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     worker.start()
     now = 0.0
-    clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=0, clock=lambda: now)
+    recovery = Recovery(worker.connection, TTL_SECONDS / 2, clock=lambda: now)
+    clerk = Clerk(worker, recovery, Pace.of(TTL_SECONDS), rows=0, clock=lambda: now)
     job_id = jobs.submit(make_spec()).id
     other = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     holding = other.claim()
     redis.zadd(rq_queue.started_job_registry.key, {holding.execution.composite_key: 1})
+    clerk._turn()
+    now += TTL_SECONDS / 2
     clerk._after_outage()
     clerk._turn()
     assert jobs.fetch(job_id).state is JobState.RUNNING
-    now = TTL_SECONDS
-    clerk._turn()
+    for _ in range(2):
+        now += TTL_SECONDS / 4
+        clerk._turn()
     assert jobs.fetch(job_id).state is JobState.QUEUED
     worker.connection.close()
     other.connection.close()

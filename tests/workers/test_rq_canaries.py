@@ -7,15 +7,19 @@ import re
 
 import pytest
 import rq
-from rq.executions import Execution, ExecutionRegistry
+from rq.executions import Execution
 from rq.intermediate_queue import IntermediateQueue
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.queue import Queue
-from rq.registry import CanceledJobRegistry, StartedJobRegistry
-from rq.registry import clean_registries as rq_clean_registries
+from rq.registry import CanceledJobRegistry
 from rq.worker import BaseWorker
 
+from contract.record import JobFault, JobResult
 from tests.workers.plain import make_spec
+
+TOLD = ["execution_id", "execution_started_at", "execution_ended_at"]
+RESULT = JobResult(images=(), native_size=256)
+FAULT = JobFault(code="numerical_failure", message="not a number")
 
 
 def parameters(function: object) -> list[str]:
@@ -29,8 +33,6 @@ def test_rq_is_the_version_that_was_read():
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (BaseWorker.handle_job_success, ["job", "queue", "started_job_registry", "execution"]),
-        (BaseWorker.handle_job_failure, ["job", "queue", "started_job_registry", "exc_string", "execution"]),
         (BaseWorker.cleanup_execution, ["job", "pipeline", "execution"]),
         (BaseWorker.heartbeat, ["timeout", "pipeline"]),
         (BaseWorker.get_heartbeat_ttl, ["job", "working_time"]),
@@ -46,8 +48,9 @@ def test_rq_is_the_version_that_was_read():
         (Job.set_status, ["status", "pipeline"]),
         (Queue._enqueue_job, ["job", "pipeline", "at_front", "unique"]),
         (CanceledJobRegistry.add, ["job", "ttl", "pipeline", "xx"]),
-        (StartedJobRegistry.cleanup, ["timestamp", "exception_handlers"]),
-        (rq_clean_registries, ["queue", "exception_handlers"]),
+        (Job.cleanup, ["ttl", "pipeline", "remove_from_queue"]),
+        (Job._handle_success, ["result_ttl", "pipeline", "worker_name", *TOLD]),
+        (Job._handle_failure, ["exc_string", "pipeline", "worker_name", *TOLD]),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -74,22 +77,37 @@ def test_our_claim_leaves_the_records_that_rqs_own_two_steps_leave(jobs, worker,
     assert ours == _records(redis, theirs_id)
 
 
-def test_a_success_is_final_only_by_handle_job_success(jobs, worker, redis):
+def ended(worker, redis, jobs, end) -> dict[str, object]:
+    """Every record after a job was claimed and ended."""
+    redis.flushall()
+    worker.executions.clear()
+    worker.start()
     jobs.submit(make_spec())
-    holding = worker.claim()
-    holding.job._result = {"images": []}
-    holding.job._status = JobStatus.FINISHED
-    holding.job.ended_at = holding.job.started_at
-    worker.handle_job_success(holding.job, holding.queue, holding.queue.started_job_registry, execution=holding.execution)
-    assert Job.fetch(holding.id, connection=redis, serializer=worker.serializer).return_value() == {"images": []}
-    assert not redis.exists(holding.execution.key, ExecutionRegistry(holding.id, redis).key, worker.executions_key)
+    end(worker.claim())
+    return _records(redis, "")
 
 
-def test_a_failure_is_retried_while_retries_left_is_a_number(jobs, worker, rq_queue):
-    jobs.submit(make_spec())
-    holding = worker.claim()
-    worker.handle_job_failure(holding.job, holding.queue, exc_string="x", execution=holding.execution)
-    assert rq_queue.count == 1, "if RQ stops retrying here, EngineWorker.fail need not clear retries_left"
+def test_our_success_leaves_the_records_that_rqs_own_leaves(jobs, worker, redis):
+    def as_rq_does(holding):
+        holding.job._result = RESULT.model_dump(mode="json")
+        holding.job.ended_at = holding.job.started_at
+        registry = holding.queue.started_job_registry
+        worker.handle_job_success(holding.job, holding.queue, registry, execution=holding.execution)
+
+    theirs = ended(worker, redis, jobs, as_rq_does)
+    assert ended(worker, redis, jobs, lambda holding: worker.succeed(holding, RESULT)) == theirs
+
+
+def test_our_failure_leaves_the_records_that_rqs_own_leaves(jobs, worker, redis):
+    def as_rq_does(holding):
+        holding.job.retries_left = 0
+        holding.job.ended_at = holding.job.started_at
+        holding.job.meta["error"] = {}
+        holding.job.save_meta()
+        worker.handle_job_failure(holding.job, holding.queue, exc_string="x", execution=holding.execution)
+
+    theirs = ended(worker, redis, jobs, as_rq_does)
+    assert ended(worker, redis, jobs, lambda holding: worker.fail(holding, FAULT)) == theirs
 
 
 def test_a_field_of_ours_survives_rqs_own_save(jobs, worker, redis):
@@ -116,8 +134,10 @@ def _records(redis, job_id: str) -> dict[str, object]:
         name = re.sub(r"[0-9a-f]{32}", "*", key.decode())
         kind = redis.type(key).decode()
         ttl = redis.ttl(key)
+        if name.startswith("unclip:"):
+            continue
         if kind == "hash":
-            fields = redis.hgetall(key)
+            fields = {field: value for field, value in redis.hgetall(key).items() if not field.startswith(b"unclip_")}
             varying = {"status", "state"}
             found[name] = ({k.decode(): fields[k] if k.decode() in varying else "" for k in sorted(fields)}, ttl > 0)
         else:

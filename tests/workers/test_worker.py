@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
+import time
 
 import pytest
-from redis.exceptions import ConnectionError
+from redis.exceptions import ResponseError
 from rq.job import JobStatus
-from rq.registry import clean_registries
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 from rq.worker import Worker
 
 from contract.queue import DRAW
-from contract.record import ImageRecord, JobFault, JobResult, Progress
+from contract.record import Progress
 from contract.states import JobState
 from tests.workers.conftest import RETENTION_SECONDS, TTL_SECONDS
+from tests.workers.endings import FAULT, result_of, submitted, taken_from
 from tests.workers.plain import make_spec
-from workers.worker import EngineWorker, Refused
-
-FAULT = JobFault(code="numerical_failure", message="not a number")
-
-
-def result_of(job_id: str) -> JobResult:
-    image = ImageRecord(id=f"{job_id}-0", index=0, seed=7, width=256, height=256, content_type="image/png", bytes=9)
-    return JobResult(images=(image,), native_size=256, timings={"decoder": 1.5}, truncated_tokens=2)
-
-
-def submitted(jobs, **fields) -> str:
-    return jobs.submit(make_spec(**fields)).id
-
-
-def taken_from(worker: EngineWorker, holding) -> None:
-    """Let the worker's heartbeat run out, and another one find that."""
-    registry = holding.queue.started_job_registry
-    worker.connection.zadd(registry.key, {holding.execution.composite_key: 1})
-    clean_registries(holding.queue)
+from workers.worker import Refused
 
 
 def test_the_name_that_jobs_carry_is_a_function_that_refuses_to_run_alone():
@@ -173,11 +159,11 @@ def test_a_failure_is_recorded_and_not_retried(jobs, worker, rq_queue, redis):
     assert redis.ttl(f"rq:job:{holding.id}") > 0
 
 
-def test_a_failure_that_rq_swallows_is_told_again(jobs, worker, monkeypatch):
+def test_an_end_that_cannot_be_recorded_is_told_again(jobs, worker, monkeypatch):
     submitted(jobs)
     holding = worker.claim()
     monkeypatch.setattr(worker, "increment_failed_job_count", lambda pipeline: pipeline.execute_command("NONSENSE"))
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ResponseError):
         worker.fail(holding, FAULT)
     assert holding.execution.id in worker.executions, "the job must be kept alive until its end is recorded"
     monkeypatch.undo()
@@ -244,31 +230,7 @@ def test_a_job_that_kills_every_worker_fails_in_the_end(jobs, new_worker):
         dead = new_worker()
         taken_from(dead, dead.claim())
     record = jobs.fetch(job_id)
-    assert (record.state, record.error.code) == (JobState.FAILED, "worker_lost")
-
-
-def test_of_two_workers_with_one_job_the_first_to_end_it_wins(jobs, new_worker, rq_queue):
-    submitted(jobs)
-    cut_off, other = new_worker(), new_worker()
-    ours = cut_off.claim()
-    taken_from(cut_off, ours)
-    theirs = other.claim()
-    assert theirs.id == ours.id
-    assert cut_off.succeed(ours, result_of(ours.id)) is True
-    assert other.ended_elsewhere([theirs]) == {theirs.id: False}
-    assert other.fail(theirs, FAULT) is False
-    assert jobs.fetch(ours.id).state is JobState.SUCCEEDED
-    assert rq_queue.started_job_registry.get_job_ids(cleanup=False) == []
-
-
-def test_a_worker_hands_back_nothing_that_another_one_is_drawing(jobs, new_worker):
-    submitted(jobs)
-    cut_off, other = new_worker(), new_worker()
-    ours = cut_off.claim()
-    taken_from(cut_off, ours)
-    theirs = other.claim()
-    cut_off.hand_back(ours)
-    assert jobs.fetch(theirs.id).state is JobState.RUNNING
+    assert (record.state, record.error.code) == (JobState.FAILED, "poison")
 
 
 def test_a_beat_keeps_every_execution_alive(jobs, worker, redis, rq_queue):
@@ -332,17 +294,48 @@ def test_the_connections_short_waits_are_kept(worker, settings):
     assert kwargs["socket_timeout"] == settings.queue_reply_timeout_seconds
 
 
-def test_a_job_of_two_queues_is_taken_in_turn(valkey, jobs, redis, rq_queue):
-    from rq.queue import Queue
-    from rq.serializers import JSONSerializer
+def test_keys_take_turns_and_batch_waits_until_nobody_watches(jobs, worker):
+    for key in ("ann", "ann", "ann", "bob"):
+        jobs.submit(make_spec(key=key))
+    jobs.submit(make_spec(key="ann", lane="batch"))
+    taken = []
+    for _ in range(5):
+        holding = worker.claim()
+        worker.turns.charge(holding.queue.name, 1)
+        taken.append(holding.queue.name)
+    assert taken[-1] == "batch:ann"
+    assert "interactive:bob" in taken[:2]
 
-    batch = Queue("batch:local", connection=redis, serializer=JSONSerializer)
-    for queue in (rq_queue, rq_queue, batch, batch):
-        queue.enqueue(DRAW, kwargs={"spec": {}})
-    worker = EngineWorker([rq_queue.name, batch.name], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
-    origins = [worker.claim().job.origin for _ in range(4)]
-    worker.connection.close()
-    assert origins == ["interactive:local", "batch:local"] * 2
+
+def test_another_programs_queue_is_left_alone(worker, redis):
+    Queue("default", connection=redis, serializer=JSONSerializer).enqueue("os.system")
+    worker.discover()
+    assert worker.claim() is None
+    assert worker.queue_names() == ["interactive:local"]
+
+
+def test_a_worker_waits_for_a_job_of_any_key(valkey, jobs, worker):
+    waiting = threading.Thread(target=lambda: found.append(worker.claim(5)))
+    found: list = []
+    waiting.start()
+    time.sleep(0.1)
+    started = time.monotonic()
+    job_id = jobs.submit(make_spec(key="zoe", lane="batch")).id
+    waiting.join(4)
+    assert [holding.id for holding in found] == [job_id]
+    assert time.monotonic() - started < 1
+
+
+def test_a_worker_is_listed_under_the_queues_that_there_are(jobs, worker, redis):
+    jobs.submit(make_spec(key="ann"))
+    worker.discover()
+    worker.beat([])
+    [seen] = Worker.all(connection=redis)
+    assert seen.queue_names() == ["interactive:ann", "interactive:local"]
+    redis.srem("rq:queues", "rq:queue:interactive:ann")
+    worker.discover()
+    worker.beat([])
+    assert redis.smembers("rq:workers:interactive:ann") == set()
 
 
 def test_status_names_that_are_compared_in_redis_are_what_rq_writes():
