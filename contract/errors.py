@@ -244,8 +244,8 @@ class UnsupportedMediaType(RequestError):
     status = 415
     code = "unsupported_media_type"
 
-    def __init__(self, content_type: str) -> None:
-        super().__init__(f"content type {shortened(content_type)!r} is not accepted; send application/json")
+    def __init__(self, content_type: str, accepted: str = "application/json") -> None:
+        super().__init__(f"content type {shortened(content_type)!r} is not accepted; send {accepted}")
 
 
 # Things that are not there, or not for this verb.

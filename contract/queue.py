@@ -42,6 +42,8 @@ __all__ = ["CANCEL_FIELD", "DRAW", "JobQueue", "connect", "index_key", "outages"
 DRAW = "workers.draw.draw"
 """The one function name that jobs carry. A string, so that whoever submits need not import the worker."""
 LIST_CHUNK = 100
+GONE_SECONDS = 30 * 24 * 3600
+"""How long after its retention a job is still known to have been there."""
 UNMEASURED_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 600
 
 
@@ -70,11 +72,13 @@ class JobQueue:
         queue = self._queue(queue_name(spec.lane, spec.key))
         job = self._new_job(queue, spec, job_id or uuid4().hex)
         lane_limit, key_limit = self._limits(spec)
+        created_at = job.created_at.timestamp()
+        forgotten = created_at - self._settings.result_ttl_seconds - GONE_SECONDS
         fields = [part for field in job.to_dict().items() for part in field]
         with outages():
             refusal, count = self._submit(
                 keys=[job.key, queue.key, QUEUES, index_key(spec.key), scripts.BELL],
-                args=[job.id, job.created_at.timestamp(), lane_prefix(spec.lane), lane_limit, key_limit, *fields],
+                args=[job.id, created_at, lane_prefix(spec.lane), lane_limit, key_limit, forgotten, *fields],
             )
         if refusal == 1:
             raise QueueFull(count, lane_limit, self.retry_after(queue_name(spec.lane, ""), count - lane_limit + 1))
@@ -91,10 +95,20 @@ class JobQueue:
             return record
         return record.model_copy(update={"queue_position": self._positions([job])[job_id]})
 
+    def has_expired(self, job_id: str, key: str) -> bool:
+        """True for a job of this API key whose record is gone, unless it was deleted or that is long ago."""
+        with outages():
+            return self._redis.zscore(index_key(key), job_id) is not None
+
     def list(
-        self, key: str = LOCAL_KEY, state: JobState | None = None, limit: int = 20, after: str | None = None
+        self,
+        key: str = LOCAL_KEY,
+        state: JobState | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        operation: str | None = None,
     ) -> tuple[JobRecord, ...]:
-        """Return up to `limit` jobs of an API key, the newest first; only those in `state`, if given.
+        """Return up to `limit` jobs of an API key, the newest first; only those in `state`, and of `operation`, if given.
 
         after: the id of a job; the list begins behind it. Raises JobNotFound when that is not the key's.
         """
@@ -113,7 +127,11 @@ class JobQueue:
             if not ids:
                 break
             start += len(ids)
-            found += [pair for pair in self._read_many(ids) if pair[1].spec.key == key and state in (None, pair[1].state)]
+            found += [
+                (job, record)
+                for job, record in self._read_many(ids)
+                if record.spec.key == key and state in (None, record.state) and operation in (None, record.operation)
+            ]
         page = tuple(found)[:limit]
         positions = self._positions([job for job, record in page if record.state is JobState.QUEUED])
         return tuple(record.model_copy(update={"queue_position": positions.get(job.id)}) for job, record in page)

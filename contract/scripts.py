@@ -14,7 +14,8 @@ BELL = "unclip:bell"
 MAX_RINGS = 8
 
 # KEYS: job, its queue's list, RQ's set of queues, index of the API key's jobs, bell.
-# ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, then field, value …
+# ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, when jobs were created
+# that the index forgets, then field, value …
 # Returns {0, place in the queue}, {1, waiting in the lane} or {2, waiting in the queue} when there is no room, or {3, 0} when
 # there is such a job already: its caller repeated a request.
 SUBMIT = f"""
@@ -26,8 +27,9 @@ end
 if waiting >= tonumber(ARGV[4]) then return {{1, waiting}} end
 local own = redis.call('LLEN', KEYS[2])
 if own >= tonumber(ARGV[5]) then return {{2, own}} end
-redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+redis.call('HSET', KEYS[1], unpack(ARGV, 7))
 redis.call('SADD', KEYS[3], KEYS[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 local place = redis.call('RPUSH', KEYS[2], ARGV[1])
 if redis.call('LLEN', KEYS[5]) < {MAX_RINGS} then redis.call('RPUSH', KEYS[5], '1') end

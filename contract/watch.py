@@ -1,4 +1,4 @@
-"""Looking at many jobs at once: one round trip says which of them have changed since the last look."""
+"""Looking at many jobs at once: one round trip says which have changed since the last look; and at how quickly jobs go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from redis import Redis
 from rq.job import Job
 
+from contract.estimates import Pace, read_pace
 from contract.previews import Preview, preview_key, read_preview
 from contract.queue import outages
 
@@ -33,3 +34,7 @@ class JobWatch:
         """Return a job's newest preview, None when there is none with an index above `after`."""
         with outages():
             return read_preview(self._redis, job_id, after)
+
+    def pace(self) -> Pace:
+        """Return how the last jobs went."""
+        return read_pace(self._redis)

@@ -16,6 +16,7 @@ from service.callers import bearer
 from service.errors import KEY_REFUSALS, add_error_handlers, errors
 from service.health import endpoints as health
 from service.images import endpoints as images
+from service.jobs import bulk
 from service.jobs import endpoints as jobs
 from service.middleware import BodyLimit, RequestContext
 from service.openai import endpoints as openai
@@ -63,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, jobs, uploads, images):
+    for resource in (openai, jobs, bulk, uploads, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)
     return app

@@ -18,6 +18,14 @@ class ImagesService:
         """Return a picture's file and type. Raises ImageNotFound or StoreDown."""
         return await self.offload(StoreDown, self.store.get, image_id)
 
+    async def delete(self, image_id: str) -> None:
+        """Remove one file; one that is not there is no error. Raises StoreDown."""
+        await self.offload(StoreDown, self.store.delete, image_id)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Remove every picture and latent of a job. Raises StoreDown."""
+        await self.offload(StoreDown, self.store.delete_job, job_id)
+
     async def ping(self) -> None:
         """Return if the store answers. Raises StoreDown."""
         await self.offload(StoreDown, self.store.ping)

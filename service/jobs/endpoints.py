@@ -22,12 +22,14 @@ from contract.errors import (
     UnknownModel,
 )
 from contract.record import JobRecord
+from contract.states import JobState
 from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.jobs import events
 from service.jobs.etags import etag_of, is_among
-from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobRequest, JobResponse
+from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobRequest, JobResponse
+from service.jobs.service import JobsService, Wanted
 from service.resources import Admitting, Jobs, Urls, json_only
 from service.urls import PublicUrls
 
@@ -36,8 +38,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 LOCATION = {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
 # nginx would hold the events back until a buffer is full.
 EVENTS_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+READ_REFUSALS = errors(InvalidParameter, JobNotFound, JobGone, QueueDown)
 RETRY_REFUSALS = (UnknownModel, ContentBlocked, QueueFull, QueueDown, StoreDown)
-MAX_WAIT_SECONDS = 60
+MAX_WAIT_SECONDS, MAX_PAGE = 60, 100
 Wait = Annotated[
     float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="Seconds to wait for something to tell.")
 ]
@@ -57,11 +60,30 @@ async def submit_job(
     if (replayed := await once.replay()) is not None:
         return replayed
     job = await jobs.submit(admission.admit(body, caller.key_id), await once.job_id())
-    return await once.done(accepted(job, urls))
+    return await once.done(await accepted(job, jobs, urls))
+
+
+@router.get("", responses=errors(InvalidParameter, QueueDown))
+async def list_jobs(
+    caller: Caller,
+    jobs: Jobs,
+    urls: Urls,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Jobs on a page.")] = 20,
+    after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
+    status: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    operation: Annotated[str | None, Query(description="Only jobs of this operation.", max_length=32)] = None,
+) -> JobList:
+    """List the caller's jobs, the newest first."""
+    found, has_more = await jobs.page(Wanted(limit, after, status, operation), caller.key_id)
+    data = [await seen_by(urls, jobs, job) for job in found]
+    ids = [job.id for job in found]
+    return JobList(data=data, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=has_more)
 
 
 @router.get(
-    "/{job_id}", response_model=JobResponse, responses=UNCHANGED_REPLY | errors(InvalidParameter, JobNotFound, QueueDown)
+    "/{job_id}",
+    response_model=JobResponse,
+    responses=UNCHANGED_REPLY | READ_REFUSALS,
 )
 async def read_job(
     job_id: str,
@@ -85,11 +107,20 @@ async def read_job(
     headers = {"ETag": etag_of(job, urls), "Cache-Control": "private, no-cache"}
     if if_none_match is not None and is_among(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
-    return Response(JobResponse.of(job, urls).model_dump_json(), media_type="application/json", headers=headers)
+    return Response((await seen_by(urls, jobs, job)).model_dump_json(), media_type="application/json", headers=headers)
+
+
+@router.delete("/{job_id}", responses=errors(JobNotFound, JobGone, JobNotEnded, QueueDown, StoreDown))
+async def delete_job(job_id: str, caller: Caller, jobs: Jobs) -> JobDeleted:
+    """Remove a job with its pictures, its latents and the pictures it was drawn from. One that waits is canceled first."""
+    await jobs.delete(job_id, caller.key_id)
+    return JobDeleted(id=job_id)
 
 
 @router.get(
-    "/{job_id}/events", response_class=Response, responses=EVENTS_REPLY | errors(InvalidParameter, JobNotFound, QueueDown)
+    "/{job_id}/events",
+    response_class=Response,
+    responses=EVENTS_REPLY | READ_REFUSALS,
 )
 async def follow_job(
     job_id: str,
@@ -110,8 +141,8 @@ async def follow_job(
     if events.has_seen_the_end(last):
         return Response(status_code=204)
 
-    def seen(record: JobRecord) -> dict[str, Any]:
-        return JobResponse.of(record, urls).model_dump(mode="json")
+    async def seen(record: JobRecord) -> dict[str, Any]:
+        return (await seen_by(urls, jobs, record)).model_dump(mode="json")
 
     async def told() -> AsyncIterator[str]:
         async with jobs.watcher.follow(job) as follower:
@@ -132,16 +163,22 @@ async def retry_job(job_id: str, caller: Caller, admission: Admitting, jobs: Job
     if (replayed := await once.replay()) is not None:
         return replayed
     spec = admission.admit_again(await jobs.fetch(job_id, caller.key_id))
-    return await once.done(accepted(await jobs.submit(spec, await once.job_id()), urls))
+    job = await jobs.submit(spec, await once.job_id())
+    return await once.done(await accepted(job, jobs, urls))
 
 
-@router.post("/{job_id}/cancel", responses=errors(JobNotFound, JobNotCancelable, QueueDown))
+@router.post("/{job_id}/cancel", responses=errors(JobNotFound, JobGone, JobNotCancelable, QueueDown))
 async def cancel_job(job_id: str, caller: Caller, jobs: Jobs, urls: Urls) -> JobResponse:
     """Cancel a job: at once when it is queued, before its next step when it runs."""
-    return JobResponse.of(await jobs.cancel(job_id, caller.key_id), urls)
+    return await seen_by(urls, jobs, await jobs.cancel(job_id, caller.key_id))
 
 
-def accepted(job: JobRecord, urls: PublicUrls) -> Response:
+async def accepted(job: JobRecord, jobs: JobsService, urls: PublicUrls) -> Response:
     """Return the reply to whoever queued a job."""
     headers = {"Location": urls.job(job.id), "ETag": etag_of(job, urls)}
-    return Response(JobResponse.of(job, urls).model_dump_json(), 202, headers, media_type="application/json")
+    return Response((await seen_by(urls, jobs, job)).model_dump_json(), 202, headers, media_type="application/json")
+
+
+async def seen_by(urls: PublicUrls, jobs: JobsService, job: JobRecord) -> JobResponse:
+    """Return `job` as its caller sees it, with an estimate of its end."""
+    return JobResponse.of(job, urls, await jobs.estimate(job))

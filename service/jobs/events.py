@@ -64,7 +64,7 @@ def has_seen_the_end(last: int) -> bool:
 class Telling:
     """How one caller wants to be told. `job`: the job as the caller sees it. `preview`: gives the newest one above an index."""
 
-    job: Callable[[JobRecord], dict[str, Any]]
+    job: Callable[[JobRecord], Awaitable[dict[str, Any]]]
     preview: Callable[[str, int], Awaitable[Preview | None]] | None = None
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 
@@ -85,7 +85,7 @@ async def stream(follower: Follower, telling: Telling, last: int) -> AsyncIterat
                     said += _preview_event(job.id, preview)
             event = event_id(job, max(0, last))
             if event > last or (job.state is JobState.QUEUED and event == last and job.queue_position != place):
-                said += _job_event(job, event, last, telling)
+                said += _job_event(job, event, last, await telling.job(job))
                 last, place = event, job.queue_position
             if said:
                 yield said
@@ -100,8 +100,7 @@ async def stream(follower: Follower, telling: Telling, last: int) -> AsyncIterat
         yield _event("error", error.wire())
 
 
-def _job_event(job: JobRecord, event: int, last: int, telling: Telling) -> str:
-    told = telling.job(job)
+def _job_event(job: JobRecord, event: int, last: int, told: dict[str, Any]) -> str:
     if told.get("progress") and not job.state.is_terminal:
         told["progress"]["fraction"] = max(told["progress"]["fraction"], fraction_of(event))
     name = _name(job, last)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.estimates import Estimate
 from contract.record import ImageRecord, JobFault, JobRecord
 from contract.states import JobState
 from service.blocked import BlockedImage, refusal_of
@@ -89,6 +91,15 @@ class JobErrorDetail(BaseModel):
         return cls(code=fault.code, message=fault.message, moderation_details=details)
 
 
+class JobEstimate(BaseModel):
+    """When a job will have ended, measured from how the last ones went."""
+
+    seconds: float = Field(description="Seconds from now.", examples=[12.5])
+    low: float = Field(description="Four of five jobs end between `low` and `high`.", examples=[8.0])
+    high: float = Field(examples=[19.0])
+    basis: int = Field(description="How many ended jobs this is measured from.", examples=[57])
+
+
 class JobResponse(BaseModel):
     """A job as it stands now. Times are Unix seconds."""
 
@@ -103,6 +114,9 @@ class JobResponse(BaseModel):
         description="Set while the job runs; once it has succeeded, stage `done` with fraction 1."
     )
     queue_position: int | None = Field(description="1 is next; null once the job has left the queue.")
+    estimate: JobEstimate | None = Field(
+        description="When the job will have ended, while it waits or runs; null where too few jobs have ended lately to tell."
+    )
     model: str = Field(examples=["unclip-bootstrap"])
     prompt: str | None = Field(description="Null for operations without one.", examples=["a red apple"])
     n: int = Field(examples=[1])
@@ -118,7 +132,7 @@ class JobResponse(BaseModel):
     error: JobErrorDetail | None = Field(description="Set when the job has failed.")
 
     @classmethod
-    def of(cls, job: JobRecord, urls: PublicUrls) -> JobResponse:
+    def of(cls, job: JobRecord, urls: PublicUrls, estimate: Estimate | None = None) -> JobResponse:
         """Return `job` as callers see it."""
         return cls(
             id=job.id,
@@ -129,6 +143,7 @@ class JobResponse(BaseModel):
             finished_at=_unix_seconds(job.finished_at),
             progress=JobProgress(**job.progress.model_dump()) if job.progress else None,
             queue_position=job.queue_position,
+            estimate=JobEstimate(**asdict(estimate)) if estimate else None,
             model=job.spec.model,
             prompt=getattr(job.spec, "prompt", None),
             n=job.spec.n,
@@ -143,6 +158,24 @@ class JobResponse(BaseModel):
             warnings=warnings_of(job),
             error=JobErrorDetail.of(job.error) if job.error else None,
         )
+
+
+class JobList(BaseModel):
+    """One page of the caller's jobs, the newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobResponse]
+    first_id: str | None = Field(examples=[_ID])
+    last_id: str | None = Field(description="`after` of the next page.", examples=[_ID])
+    has_more: bool
+
+
+class JobDeleted(BaseModel):
+    """A job that is no more."""
+
+    id: str = Field(examples=[_ID])
+    object: Literal["job.deleted"] = "job.deleted"
+    deleted: Literal[True] = True
 
 
 def _unix_seconds(moment: datetime | None) -> int | None:

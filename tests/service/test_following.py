@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from contract.previews import post_preview
 from contract.queue import JobQueue
+from contract.record import JobRecord
 from contract.settings import Settings
 from contract.watch import JobWatch
 from service.jobs.events import Telling, event_id, fraction_of, stream
@@ -185,10 +186,13 @@ def test_a_job_that_goes_away_ends_the_stream_with_an_error(client: TestClient, 
 def test_a_silent_stream_says_that_it_is_there(settings: Settings, redis: Redis, queue: JobQueue, client: TestClient) -> None:
     job_id = submit(client)
 
+    async def seen(job: JobRecord) -> dict[str, Any]:
+        return {"id": job.id}
+
     async def listen() -> list[str]:
         watcher = Watcher(queue, JobWatch(redis), Offload())
         async with watcher.follow(queue.fetch(job_id)) as follower:
-            events = stream(follower, Telling(lambda job: {"id": job.id}, keep_alive_seconds=0.1), last=0)
+            events = stream(follower, Telling(seen, keep_alive_seconds=0.1), last=0)
             return [await anext(events) for _ in range(4)]
 
     retry, queued, *silence = asyncio.run(listen())
