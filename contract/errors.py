@@ -2,7 +2,8 @@
 
 UnclipError
 ├─ RequestError        400        UnknownField · UnsupportedParameter · InvalidParameter · InvalidJson · BodyTooLarge 413 ·
-│  │                              UnsupportedMediaType 415 · RequestTooSlow 408
+│  │                              UnsupportedMediaType 415 · RequestTooSlow 408 ·
+│  │                              InvalidHttp · HeadersTooLarge 431
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  ├─ InvalidForm · InvalidImage (InvalidMask) · UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
@@ -226,6 +227,25 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"the body is over the limit of {limit_bytes} bytes")
+
+
+class InvalidHttp(RequestError):
+    """Bytes that are no HTTP request."""
+
+    code = "invalid_http"
+
+    def __init__(self) -> None:
+        super().__init__("this is not a valid HTTP/1.1 request")
+
+
+class HeadersTooLarge(RequestError):
+    """A header section over the limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the header section is over the limit of {limit_bytes} bytes")
 
 
 class RequestTooSlow(RequestError):

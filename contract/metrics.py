@@ -34,9 +34,10 @@ class StageCounters(_Counts):
 class WorkerCounters(_Counts):
     """Everything that one worker counts.
 
-    `stages`: by name; `text` counts captions read in. `failed`: jobs by the code of their fault. `halved`: calls that raised
-    and were tried again in halves. `published_seconds`: encoding and storing. Gauges: `rows_in_flight` in the engine,
-    `jobs_in_hand` including those whose pictures wait for the store. Times in Unix seconds.
+    `stages`: by name; `text` counts captions read in. `failed`: jobs by the code of their fault. `blocked`: pictures that
+    the filter kept back. `halved`: calls that raised and were tried again in halves. `published_seconds`: encoding and
+    storing. Gauges: `rows_in_flight` in the engine, `jobs_in_hand` including those whose pictures wait for the store. Times
+    in Unix seconds.
     """
 
     started_at: float = 0.0
@@ -45,6 +46,7 @@ class WorkerCounters(_Counts):
     device: str = ""
     stages: Mapping[str, StageCounters] = Field(default_factory=dict)
     pictures: int = 0
+    blocked: int = 0
     succeeded: int = 0
     canceled: int = 0
     failed: Mapping[str, int] = Field(default_factory=dict)

@@ -36,6 +36,7 @@ from contract.settings import Settings
 from contract.spec import LOCAL_KEY, Spec, write_spec
 from contract.states import JobState, state_from_rq
 from contract.store import JOB_ID
+from contract.trace import META, ORIGIN
 
 __all__ = ["CANCEL_FIELD", "DRAW", "JobQueue", "connect", "index_key", "outages", "queue_name"]
 
@@ -209,6 +210,7 @@ class JobQueue:
             result_ttl=self._settings.result_ttl_seconds,
             failure_ttl=self._settings.result_ttl_seconds,
             retry=Retry(max=MAX_RETRIES),
+            meta={META: origin.as_meta()} if (origin := ORIGIN.get()) else {},
         )
         job.origin = queue.name
         job.enqueued_at = now()

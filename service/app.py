@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from contract.settings import Settings
 from service.authentication import Authentication
@@ -18,9 +20,11 @@ from service.health import endpoints as health
 from service.images import endpoints as images
 from service.jobs import bulk
 from service.jobs import endpoints as jobs
-from service.middleware import BodyLimit, RequestContext
+from service.middleware import BodyLimit, HeaderLimit, RequestContext
+from service.observe import endpoints as observe
 from service.openai import endpoints as openai
 from service.resources import Resources
+from service.security_headers import SecurityHeaders
 from service.uploads import endpoints as uploads
 
 DESCRIPTION = """\
@@ -56,9 +60,17 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         # First is outermost.
         middleware=[
-            Middleware(RequestContext),
+            Middleware(RequestContext, replied=resources.metrics.replied),
+            Middleware(SecurityHeaders),
+            *([Middleware(CORSMiddleware, **cors(settings))] if settings.cors_origins else []),
+            Middleware(HeaderLimit, max_bytes=settings.max_header_bytes),
             Middleware(Authentication, gate=resources.gate),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, upload_bytes=settings.max_upload_bytes),
+            Middleware(
+                BodyLimit,
+                max_bytes=settings.max_body_bytes,
+                upload_bytes=settings.max_upload_bytes,
+                patience_seconds=settings.slow_client_seconds,
+            ),
         ],
     )
     app.state.resources = resources
@@ -66,8 +78,20 @@ def create_app(settings: Settings) -> FastAPI:
     # openai before images: /v1/images/generations must not be read as the id of an image.
     for resource in (openai, jobs, bulk, uploads, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
+    app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)
     return app
+
+
+def cors(settings: Settings) -> dict[str, Any]:
+    """Return what pages of the origins in the settings may send and see. No cookies are involved, so none are allowed."""
+    return {
+        "allow_origins": settings.cors_origin_list,
+        "allow_methods": ["GET", "POST", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "traceparent"],
+        "expose_headers": ["ETag", "Location", "Retry-After", "x-request-id"],
+        "max_age": 600,
+    }
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -13,15 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from contract.errors import (
     BodyTooLarge,
     ContentBlocked,
     FilterDown,
+    HeadersTooLarge,
     IdempotencyKeyReused,
     ImageNotFound,
     InternalError,
     InvalidForm,
+    InvalidHttp,
     InvalidImage,
     InvalidJson,
     InvalidKey,
@@ -67,6 +70,9 @@ log = structlog.get_logger("service")
 CLIENT_LEFT_STATUS = 499
 """nginx's status for a caller that hung up; it is only seen in the log."""
 
+CODE_STATE = "error_code"
+"""Where a request's state keeps the code of the error that it was answered with."""
+
 # The OpenAI clients repeat 409, 429 and 5xx by themselves; here that would draw everything once more.
 _NOT_TO_BE_REPEATED = (JobFailed, JobCanceled, OperationMissing, WaitTimedOut)
 
@@ -104,6 +110,27 @@ class BodyOverLimit(HTTPException):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(status_code=BodyTooLarge.status)
         self.limit_bytes = limit_bytes
+
+
+class BodyTooSlow(HTTPException):
+    """Raised where a body is read, once nothing of it has come for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(status_code=RequestTooSlow.status)
+        self.seconds = seconds
+
+
+class ErrorResponse(JSONResponse):
+    """An error on its way out, which tells whoever logs and counts it what it is."""
+
+    def __init__(self, content: Mapping[str, object], code: str, status_code: int, headers: Mapping[str, str]) -> None:
+        super().__init__(content, status_code=status_code, headers=headers)
+        self.code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope.setdefault("state", {})[CODE_STATE] = self.code
+        await super().__call__(scope, receive, send)
 
 
 class ModerationDetails(BaseModel):
@@ -154,7 +181,7 @@ def error_response(
         sent["x-should-retry"] = "false"
     elif error.retry_after_seconds is not None:
         sent["Retry-After"] = str(error.retry_after_seconds)
-    return JSONResponse({**error.wire(), **(beside or {})}, status_code=error.status, headers=sent)
+    return ErrorResponse({**error.wire(), **(beside or {})}, error.code, error.status, sent)
 
 
 def errors(*kinds: type[UnclipError]) -> dict[int | str, dict[str, Any]]:
@@ -184,9 +211,11 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         ContentBlocked(["sexual"], scores={"sexual": 0.98}),
         FilterDown(),
         IdempotencyKeyReused(),
+        HeadersTooLarge(16384),
         ImageNotFound(f"{_JOB_ID}-9"),
         InvalidForm("missing boundary in multipart"),
         InvalidImage("image", "it is not a PNG, JPEG or WebP picture"),
+        InvalidHttp(),
         InvalidJson("Expecting value at character 12"),
         InvalidKey(),
         InvalidMask("mask", "it marks nothing: no part of it would be painted anew"),
@@ -264,6 +293,8 @@ def error_of_validation(faults: Sequence[Mapping[str, Any]]) -> UnclipError:
 def _error_of_http(request: Request, error: HTTPException) -> UnclipError:
     if isinstance(error, BodyOverLimit):
         return BodyTooLarge(error.limit_bytes)
+    if isinstance(error, BodyTooSlow):
+        return RequestTooSlow(error.seconds)
     match error.status_code:
         case 400:  # FastAPI's word for a body that it could not read: not UTF-8, nested beyond bounds …
             return InvalidJson("it cannot be read")

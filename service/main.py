@@ -13,6 +13,7 @@ from contract.keys import KeyRing
 from contract.logs import configure_logging
 from contract.settings import Settings
 from service.app import create_app
+from service.patience import patient_protocol
 
 log = structlog.get_logger("service")
 
@@ -30,6 +31,8 @@ def run(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        http=patient_protocol(settings.slow_client_seconds),
+        h11_max_incomplete_event_size=settings.max_header_bytes,
         # RequestContext writes a line of its own, with the request id.
         access_log=False,
         server_header=False,

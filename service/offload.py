@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -23,9 +24,18 @@ THREADS = 32
 
 
 class Offload:
-    """Runs blocking calls on threads. `down` is the outage of the part that is called: what the caller gets for no answer."""
+    """Runs blocking calls on threads. `down` is the outage of the part that is called: what the caller gets for no answer.
 
-    def __init__(self, threads: int = THREADS, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    observe: is told of every call which part it asked, by its outage, how many seconds it took, and whether it got an answer.
+    """
+
+    def __init__(
+        self,
+        threads: int = THREADS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        observe: Callable[[type[OutageError], float, bool], None] = lambda _down, _seconds, _is_well: None,
+    ) -> None:
+        self.observe = observe
         self.threads = threads
         self.patience_seconds = patience_seconds
         self._limiters: dict[type[OutageError], anyio.CapacityLimiter] = {}
@@ -34,8 +44,15 @@ class Offload:
         """Return `call(*args, **kwargs)`, run on a thread. Raises what it raises, or `down()` when it takes too long."""
         # Made here: a limiter belongs to a running event loop, and there is none yet when this object is built.
         limiter = self._limiters.setdefault(down, anyio.CapacityLimiter(self.threads))
+        began, is_well = time.perf_counter(), True
         try:
             with anyio.fail_after(self.patience_seconds):
                 return await anyio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True, limiter=limiter)
         except TimeoutError:
+            is_well = False
             raise down(f"no answer within {self.patience_seconds} s") from None
+        except OutageError:
+            is_well = False
+            raise
+        finally:
+            self.observe(down, time.perf_counter() - began, is_well)

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from contract.catalog import ModelInfo, read_model_info
-from contract.errors import UnsupportedMediaType
+from contract.errors import QueueDown, StoreDown, UnsupportedMediaType
 from contract.idempotency import Claims
 from contract.outbound import Outbound
 from contract.queue import connect
@@ -23,9 +23,13 @@ from service.health.service import HealthService
 from service.images.service import ImagesService
 from service.jobs.service import JobsService
 from service.limited_queue import LimitedQueue
+from service.metrics import Metrics
 from service.offload import Offload
 from service.uploads.inputs import InputsService
 from service.urls import PublicUrls
+
+PARTS = {QueueDown: "queue", StoreDown: "store"}
+"""What the metrics call the parts, by their outages."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,20 @@ class Resources:
     inputs: InputsService
     health: HealthService
     gate: Gate
+    metrics: Metrics
+    offload: Offload
     public_base_url: str | None
     redis: Redis
     claims: Claims
-    offload: Offload
 
     @classmethod
     def build(cls, settings: Settings) -> Resources:
         """Build from `settings`. Raises SettingsWrong for one that cannot be used, ModelError for a bad model folder."""
         redis = connect(settings.queue_url, settings)
         model = read_model_info(settings.model_folder)
-        offload = Offload()
-        queue = LimitedQueue(redis, settings)
+        metrics = Metrics()
+        offload = Offload(observe=lambda down, seconds, is_well: metrics.answered(PARTS.get(down, "other"), seconds, is_well))
+        queue = LimitedQueue(redis, settings, metrics.admitted)
         store = ImageStore.open(settings)
         images = ImagesService(store, offload)
         jobs = JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds)
@@ -62,10 +68,11 @@ class Resources:
             inputs=InputsService(settings, redis, store, jobs, Outbound(settings.outbound_networks), offload),
             health=HealthService(queue, images, offload),
             gate=Gate(redis, settings, offload),
+            metrics=metrics,
+            offload=offload,
             public_base_url=settings.public_base_url,
             redis=redis,
             claims=Claims(redis),
-            offload=offload,
         )
 
     def close(self) -> None:
@@ -122,6 +129,7 @@ def json_only(request: Request) -> None:
         raise UnsupportedMediaType(media_type or "none")
 
 
+Everything = Annotated[Resources, Depends(_resources)]
 Jobs = Annotated[JobsService, Depends(_jobs)]
 Images = Annotated[ImagesService, Depends(_images)]
 Inputs = Annotated[InputsService, Depends(_inputs)]

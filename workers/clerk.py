@@ -16,6 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from contract.record import JobFault, JobResult
+from contract.trace import origin_of
 from workers.backoff import Backoff
 from workers.engine import Order
 from workers.previews import PreviewBoard, encode_preview
@@ -187,10 +188,10 @@ class Clerk:
         try:
             spec = self.worker.spec_of(holding)
         except Refused as refused:
-            self._log.warning("a job was refused", job_id=holding.id, code=refused.fault.code)
+            self._log.warning("a job was refused", **_about(holding), code=refused.fault.code)
             self._unrecorded[holding.id] = refused.fault
             return True
-        self._log.info("a job begins", job_id=holding.id, pictures=spec.pictures, operation=spec.operation, steps=spec.steps)
+        self._log.info("a job begins", **_about(holding), pictures=spec.pictures, operation=spec.operation, steps=spec.steps)
         self.worker.turns.charge(holding.queue.name, spec.pictures)
         self._drawing[holding.id] = spec.pictures
         self.for_engine.put(Order(holding.id, spec, self.clock() + (holding.job.timeout or float("inf"))))
@@ -218,16 +219,16 @@ class Clerk:
         if outcome is None:
             if self.worker.cancel(holding):
                 self.tally.ended(outcome)
-                self._log.info("a job was canceled", job_id=holding.id)
+                self._log.info("a job was canceled", **_about(holding))
                 self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif isinstance(outcome, JobFault):
             if self.worker.fail(holding, outcome):
                 self.tally.ended(outcome)
-                self._log.warning("a job failed", job_id=holding.id, code=outcome.code)
+                self._log.warning("a job failed", **_about(holding), code=outcome.code)
                 self.for_engine.put(Drop(holding.id, is_recorded=True))
         elif self.worker.succeed(holding, outcome):
             self.tally.ended(outcome)
-            self._log.info("a job succeeded", job_id=holding.id, seconds=dict(outcome.timings))
+            self._log.info("a job succeeded", **_about(holding), seconds=dict(outcome.timings))
 
     def _pass_on_cancels(self) -> None:
         holdings = [holding for holding in self._holdings.values() if holding.id not in self._unrecorded]
@@ -287,6 +288,12 @@ class Clerk:
 
     def _done(self, what: str, seconds: float) -> None:
         self._due[what] = self.clock() + seconds
+
+
+def _about(holding: Holding) -> dict[str, str]:
+    """Return what every log line on a job says: its id, and the request and trace that it came with."""
+    origin = origin_of(holding.job.meta)
+    return {"job_id": holding.id, **(origin.as_log() if origin else {})}
 
 
 def orders(inbox: queues.SimpleQueue[Order | Drop], wait_seconds: float) -> Sequence[Order | Drop]:

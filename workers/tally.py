@@ -31,7 +31,7 @@ class Tally:
         self._started_at = clock()
         self._stages: dict[str, StageTally] = {}
         self._failed: Counter[str] = Counter()
-        self._pictures = self._succeeded = self._canceled = self._handed_back = self._halved = 0
+        self._pictures = self._blocked = self._succeeded = self._canceled = self._handed_back = self._halved = 0
         self._published_seconds = 0.0
 
     def called(self, stage: str, rows: int, seconds: float) -> None:
@@ -54,6 +54,7 @@ class Tally:
         else:
             self._succeeded += 1
             self._pictures += len(outcome.images)
+            self._blocked += len(outcome.blocked)
             self._published_seconds += outcome.timings.get(PUBLISH, 0.0)
 
     def handed_back(self) -> None:
@@ -72,6 +73,7 @@ class Tally:
                 for name, counts in list(self._stages.items())
             },
             pictures=self._pictures,
+            blocked=self._blocked,
             succeeded=self._succeeded,
             canceled=self._canceled,
             failed=dict(self._failed),

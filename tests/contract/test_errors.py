@@ -51,6 +51,8 @@ SAMPLES = [
     errors.RateLimited("60 per 1 minute", 12),
     errors.TooManyJobs(4),
     errors.RequestTooSlow(20),
+    errors.HeadersTooLarge(16384),
+    errors.InvalidHttp(),
     errors.MethodNotAllowed("PUT", "/v1/models"),
     errors.JobNotCancelable("x", "succeeded"),
     errors.JobNotEnded("x", "running"),
