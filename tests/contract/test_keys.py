@@ -61,7 +61,7 @@ def test_redis_never_holds_a_secret(keys: KeyRing, valkey: Valkey) -> None:
     rotated = keys.rotate(made.key.id, timedelta(hours=1))
     dump = b"".join(valkey.client().dump(name) for name in valkey.client().scan_iter())
     for token in (made.token, rotated.token):
-        assert token.rpartition("_")[2].encode() not in dump
+        assert token.split("_", 2)[2].encode() not in dump
         assert token.encode() not in dump
 
 

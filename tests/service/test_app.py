@@ -119,6 +119,7 @@ def test_the_issue_s_routes_are_there(openapi: dict[str, Any]) -> None:
         ("/v1/models", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),
+        ("/metrics", "get"),
     }
 
 

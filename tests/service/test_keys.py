@@ -188,11 +188,11 @@ def test_when_nobody_can_say_nobody_is_let_in(settings: Settings, closed_port: i
 
 def test_a_token_reaches_no_log_and_no_reply(client: TestClient, keys: KeyRing, caplog: pytest.LogCaptureFixture) -> None:
     made = keys.create("studio")
-    secret = made.token.rpartition("_")[2]
+    secret = made.token.split("_", 2)[2]
     with capture_logs() as lines:
         replies = [client.get("/v1/models", headers=bearer(made.token)), client.get("/v1/x", headers=bearer(made.token + "x"))]
     told = [str(lines), caplog.text, *(f"{reply.text}{reply.headers}" for reply in replies)]
-    assert all(secret not in text for text in told)
+    assert [text for text in told if secret in text] == []
 
 
 @pytest.mark.parametrize(
