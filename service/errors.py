@@ -227,6 +227,7 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         JobNotCancelable(_JOB_ID, "succeeded"),
         JobNotEnded(_JOB_ID, "running"),
         JobNotFound(_JOB_ID),
+        KeyQueueFull(100, 100),
         OperationMissing("inpaint", "a decoder with inpainting channels"),
         KeyQueueFull(100, 100),
         PartMissing("prior", "autoregressive", "the autoregressive prior", ["diffusion"]),
