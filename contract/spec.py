@@ -210,6 +210,10 @@ class InterpolateSpec(_PriorSpec):
         """The frames, or the one blend."""
         return self.frames if self.weights is None else self.n
 
+    def picture_seed(self, index: int) -> int:
+        """Frames have one seed, so that nothing but the way between them is seen to move."""
+        return self.seed if self.weights is None else super().picture_seed(index)
+
     @property
     def words(self) -> tuple[str, ...]:
         """The prompts among the sources."""
@@ -235,6 +239,10 @@ class EditSpec(Spec):
     def pictures(self) -> int:
         """The frames, or the pictures."""
         return self.frames or self.n
+
+    def picture_seed(self, index: int) -> int:
+        """Frames have one seed, so that nothing but theta is seen to work."""
+        return self.seed if self.frames else super().picture_seed(index)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.checkpoint import load_part, load_strict, read_json, verify_manifest
+from models.clip.captions import Captions
+from models.clip.image import ImageTower
 from models.clip.text import TextFeatures, TextTower
 from models.cuda import CudaMode, quickened, settle_kernels
 from models.errors import InpaintingError, PartMissing
+from models.latent import Latent, Reached
 from models.nets.configs import prior_ar_config, prior_config, text_proj_config, unet_config
 from models.nets.prior import PriorTransformer
 from models.nets.prior_ar import PriorAR
 from models.nets.text_proj import TextProjection
 from models.nets.unet import UNet
 from models.row import DONE, DrawRequest, Row
+from models.setting_out import FINDING, set_out
 from models.stages.decoder import DecoderStage
 from models.stages.diffusion import Sampling
+from models.stages.invert import InvertStage
 from models.stages.prior import PriorStage
 from models.stages.prior_ar import PriorARStage
 from models.stages.stage import Stage, finish
@@ -47,8 +52,10 @@ class Cascade:
     Rows of different requests may be run together; each comes out as it would alone.
     """
 
-    def __init__(self, name: str, text: TextTower, stages: Mapping[str, Stage]) -> None:
-        self.name, self.text, self.stages = name, text, stages
+    def __init__(self, name: str, text: TextTower, stages: Mapping[str, Stage], image: ImageTower | None = None) -> None:
+        """image: None where nothing begins at a picture."""
+        self.name, self.text, self.stages, self.image = name, text, stages, image
+        self.captions = Captions(text)
         for stage in stages.values():
             stage.onward = self._onward
 
@@ -89,20 +96,36 @@ class Cascade:
             )
             for size_px, net, scheduler in UPSAMPLERS if (folder / net).is_dir()
         ]  # fmt: skip
-        return cls(index["name"], text, {stage.name: stage for stage in (*priors, *decoders, *upsamplers)})
+        image = ImageTower.load(folder, device) if (folder / "image_encoder").is_dir() else None
+        stages = (InvertStage(decoders[0]), *priors, *decoders, *upsamplers)
+        return cls(index["name"], text, {stage.name: stage for stage in stages}, image)
 
     def route(self, request: DrawRequest) -> tuple[str, ...]:
         """The stages that a request's row travels, in order: the second upsampler only for more than the first one gives.
 
         Raises PartMissing for a prior or a decoder that the model was packed without.
         """
-        prior = "prior_ar" if request.prior == "autoregressive" else "prior"
-        decoder = "decoder_turbo" if request.decoder == "turbo" else "decoder"
-        for part in (prior, decoder):
-            if part not in self.stages:
-                raise PartMissing(self.name, part)
-        upsamplers = ["upsample_256"] + ["upsample_1024"] * (request.size_px > 256)
-        return tuple(name for name in (prior, decoder, *upsamplers) if name in self.stages)
+        prior = () if request.conditioning != "prior" else (self.prior(request),)
+        return (*prior, *self.drawing_route(request))
+
+    def prior(self, request: DrawRequest) -> str:
+        """The stage that draws z_i. Raises PartMissing."""
+        return self._part("prior_ar" if request.prior == "autoregressive" else "prior")
+
+    def drawing_route(self, request: DrawRequest) -> tuple[str, ...]:
+        """The decoder and the upsamplers that a request's row travels. Raises PartMissing."""
+        decoder = self._part("decoder_turbo" if request.decoder == "turbo" else "decoder")
+        return (decoder, *(() if request.stop_at in ("prior", "decoder") else self.upsamplers(request)))
+
+    def upsamplers(self, request: DrawRequest) -> tuple[str, ...]:
+        """The upsamplers that a request's row travels, of those that the model has."""
+        wanted = ["upsample_256"] + ["upsample_1024"] * (request.size_px > 256 and request.stop_at != "256")
+        return tuple(name for name in wanted if name in self.stages)
+
+    def _part(self, part: str) -> str:
+        if part not in self.stages:
+            raise PartMissing(self.name, part)
+        return part
 
     def steps(self, request: DrawRequest) -> dict[str, int]:
         """How many steps a request's row takes in each stage of its route."""
@@ -117,8 +140,17 @@ class Cascade:
         if request.inpainting and not self.can_inpaint(row.route):
             raise InpaintingError(f"the model {self.name!r} cannot inpaint: its decoder takes no picture and no mask")
         with torch.inference_mode():
+            if request.conditioning != "prior":
+                row.z_i = self._without_prior(row)
             self.stages[row.route[0]].enter(row)
         return row
+
+    def _without_prior(self, row: Row) -> Tensor:
+        """What the decoder is told in place of the prior's z_i, (1, D) (DALL·E 2, §5.1)."""
+        decoder = self.stages[row.route[0]]
+        if not isinstance(decoder, DecoderStage):
+            raise TypeError(f"without a prior a row begins in the decoder, not in {row.route[0]!r}")
+        return row.text.embeds if row.request.conditioning == "text_embedding" else decoder.text_proj.without_image(1)
 
     def can_inpaint(self, route: Sequence[str]) -> bool:
         """Whether the decoder on a route was given channels for a picture and a mask; upsamplers do without."""
@@ -127,16 +159,27 @@ class Cascade:
     def _onward(self, row: Row) -> None:
         """Stand a row that is through with its stage before the first step of the next; after the last it is done."""
         at = row.route.index(row.stage) + 1
-        if at < len(row.route):
+        if row.origin is not None and row.stage in FINDING and row.route[at] not in FINDING:
+            set_out(self, row, row.origin)
+        elif at < len(row.route):
             self.stages[row.route[at]].enter(row)
         else:
             finish(row)
 
     def picture(self, row: Row) -> NDArray[np.uint8]:
-        """The finished picture, (S, S, 3) uint8, S 256 or 1024. Raises ValueError for a row that is still on its way."""
-        if row.stage != DONE or row.large is None:
+        """The finished picture, (S, S, 3) uint8, S what the last stage gave. Raises ValueError for a row that is on its way."""
+        drawn = row.small if row.large is None else row.large
+        if row.stage != DONE or drawn is None:
             raise ValueError(f"the row stands in {row.stage!r} at step {row.step} of {row.steps}; it has no picture yet")
-        return to_pixels(row.large[0])
+        return to_pixels(drawn[0])
+
+    def latent(self, row: Row) -> Latent | None:
+        """The finished row's bipartite latent; None where it had none, as a picture that was only enlarged."""
+        if row.z_i is None or row.x_T is None:
+            return None
+        reached: Reached = row.request.stop_at or "done"
+        picture = {"decoder": row.small, "256": row.large}.get(reached)
+        return Latent(self.name, row.request.seed, row.request.prompt, row.request.eta, reached, row.z_i, row.x_T, picture)
 
     def relieve(self) -> None:
         """Give back whatever memory can be spared: what torch keeps of a GPU's for later."""

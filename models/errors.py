@@ -4,6 +4,8 @@
 # ├─ CheckpointError   a model folder that cannot be used: a file missing, corrupt or altered, a foreign or absent tensor
 # ├─ SamplingError     a sampler, spacing, schedule or number of steps that does not exist
 # ├─ InpaintingError   a picture and mask that do not fit, or a model that cannot inpaint
+# ├─ LatentUnusable    a latent that cannot be read, or that is another model's
+# ├─ SourceUnfit       a picture that the operation cannot begin from
 # └─ PartMissing       a request for a part that the model folder does not have
 
 
@@ -28,3 +30,14 @@ class PartMissing(ModelError):
 
     def __init__(self, model: str, part: str) -> None:
         super().__init__(f"the model {model!r} has no part {part!r}; ask for another, or pack the model with it")
+
+
+class LatentUnusable(ModelError):
+    """A latent that cannot be read, or that is another model's."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the latent cannot be used: {why}; encode the picture again")
+
+
+class SourceUnfit(ModelError):
+    """A picture that the operation cannot begin from."""

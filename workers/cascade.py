@@ -6,14 +6,18 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from contract.errors import ModelError
 from contract.settings import Settings
-from contract.spec import AnySpec, GenerateSpec
+from contract.spec import AnySpec
 from workers.engine import CannotDraw, Order, Picture, Product, Stage
+from workers.operations import Note, Shared, begin, prepare, steps_of
+from workers.pictures import resized
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
-    from models.row import DrawRequest, Row
+    from models.row import Row
 
 
 class CascadeStages:
@@ -21,6 +25,8 @@ class CascadeStages:
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
+        self._shared = Shared()
+        """Of the order whose rows are being admitted, one after another."""
 
     @property
     def stages(self) -> Mapping[str, Stage[Row]]:
@@ -29,20 +35,39 @@ class CascadeStages:
 
     def steps(self, spec: AnySpec) -> Mapping[str, int]:
         """Return the stages that a spec's pictures travel, in order, and their steps."""
-        return self.cascade.steps(request_of(spec, 0))
+        return steps_of(self.cascade, spec)
 
     def admit(self, order: Order, index: int) -> Row:
         """Return picture `index` of an order as a row at its first stage. Raises CannotDraw, models.errors.ModelError."""
-        from models.errors import PartMissing
+        from models.errors import InpaintingError, LatentUnusable, PartMissing, SourceUnfit
 
         try:
-            return self.cascade.admit(request_of(order.spec, index))
-        except PartMissing as error:
+            if index == 0:
+                self._shared = prepare(self.cascade, order)
+            return begin(self.cascade, order.spec, index, self._shared)
+        except (PartMissing, InpaintingError) as error:
             raise CannotDraw(str(error)) from error
+        except LatentUnusable as error:
+            raise CannotDraw(str(error), "latent_unusable") from error
+        except SourceUnfit as error:
+            raise CannotDraw(str(error), "invalid_image") from error
 
     def product(self, row: Row) -> Product:
-        """Return what a done row gave."""
-        return Product(self.cascade.picture(row), candidate_scores=row.candidate_scores)
+        """Return what a done row gave; where a part of a picture was painted anew, the rest of it as it was, to the pixel."""
+        note = row.note if isinstance(row.note, Note) else Note()
+        shared, pixels = note.shared, self.cascade.picture(row)
+        if shared.picture is not None and shared.mask is not None:
+            pixels = np.where(shared.mask[..., None], resized(pixels, len(shared.mask)), shared.picture)
+        latent = self.cascade.latent(row)
+        return Product(
+            pixels,
+            latent=None if latent is None else latent.to_bytes(),
+            candidate_scores=row.candidate_scores,
+            at=note.at,
+            attachments={"mask": shared.found_mask} if note.is_first and shared.found_mask is not None else {},
+            source_prompt=shared.source_prompt,
+            seed=row.request.seed,
+        )
 
     def relieve(self) -> None:
         """Give back whatever memory can be spared, after a call that found none."""
@@ -51,26 +76,6 @@ class CascadeStages:
     def preview(self, row: Row) -> Picture | None:
         """Return the 64 px picture that the decoder expects; None before its first step."""
         return self.cascade.preview(row)
-
-
-def request_of(spec: AnySpec, index: int) -> DrawRequest:
-    """Return picture `index` of a spec in the cascade's own words. Raises CannotDraw for an operation that is not built yet."""
-    if not isinstance(spec, GenerateSpec):
-        raise CannotDraw(f"this worker does not know the operation {spec.operation!r}")
-    from models.row import DrawRequest
-
-    return DrawRequest(
-        prompt=spec.prompt,
-        seed=spec.picture_seed(index),
-        steps=spec.steps,
-        guidance_scale=spec.guidance_scale,
-        decoder=spec.decoder,
-        prior=spec.prior,
-        prior_steps=spec.prior_steps,
-        prior_guidance_scale=spec.prior_guidance_scale,
-        upsample_steps=spec.upsample_steps,
-        size_px=spec.size_px,
-    )
 
 
 def load_cascade(settings: Settings) -> CascadeStages:

@@ -23,6 +23,8 @@ from workers.shares import Shares
 from workers.tally import Tally
 
 DONE = "done"
+WAITING = "waiting"
+"""Stage of a row that another row of its job must go ahead of."""
 TEXT = "text"
 """Name of the time that the text tower takes, among the stages' names in `Drawn.seconds`."""
 Picture = npt.NDArray[np.uint8]
@@ -90,7 +92,14 @@ class Stages(Protocol[AnyRow]):
 
 
 class CannotDraw(Exception):
-    """A spec that needs a part which the loaded model was packed without; the message is for the caller."""
+    """A spec that cannot be drawn: it needs a part which the loaded model was packed without, or its sources do not fit.
+
+    Message and code are for the caller.
+    """
+
+    def __init__(self, message: str, code: str = "part_missing") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,8 @@ class Order:
 class Product:
     """What one row gave: its pixels, and what is told and kept beside them (see `contract.record.ImageRecord`).
 
-    `latent`: the bipartite latent as a file. `attachments`: further pictures by what they are, as `mask`.
+    `latent`: the bipartite latent as a file. `attachments`: further pictures by what they are, as `mask`. `seed`: with which it
+    was drawn, where the spec does not say it.
     """
 
     pixels: Picture
@@ -116,6 +126,7 @@ class Product:
     at: float | None = None
     attachments: Mapping[str, Picture] = field(default_factory=dict)
     source_prompt: str | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +211,7 @@ class Engine(Generic[AnyRow]):
             ticket.weights = self._weights(order.spec)
         except CannotDraw as error:
             # Asked of another model, by an API that serves another: the device is sound, so it does not count as raised.
-            self._outcomes.append(Failed(order, JobFault(code="part_missing", message=str(error))))
+            self._outcomes.append(Failed(order, JobFault(code=error.code, message=str(error))))
             return
         except Exception as error:
             self._log.exception("a job could not begin", job_id=order.job_id)
@@ -237,7 +248,10 @@ class Engine(Generic[AnyRow]):
     def waiting(self) -> list[Waiting[Seat[AnyRow]]]:
         """Return what waits, oldest first."""
         return [
-            self._waiting(ticket, seat) for ticket in self.tickets.values() for seat in ticket.seats if seat.product is None
+            self._waiting(ticket, seat)
+            for ticket in self.tickets.values()
+            for seat in ticket.seats
+            if seat.product is None and seat.row.stage != WAITING
         ]
 
     def progress(self, job_id: str) -> Progress | None:
@@ -336,6 +350,8 @@ class Engine(Generic[AnyRow]):
 def row_share(row: Row, weights: Mapping[str, float]) -> float:
     """Return which share of its way a row has gone, 0 to 1, each stage weighing what it costs."""
     gone = 0.0
+    if row.stage == WAITING:
+        return gone
     for name, weight in weights.items():
         if name == row.stage:
             gone += weight * row.step / max(1, row.steps)

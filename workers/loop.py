@@ -12,7 +12,8 @@ import structlog
 
 from contract.record import JobFault, JobResult, Progress
 from workers.clerk import Clerk, Drop, orders
-from workers.engine import AnyRow, Drawn, Engine
+from workers.engine import AnyRow, Drawn, Engine, Order
+from workers.inputs import Inputs
 from workers.publish import Publisher
 from workers.tally import PUBLISH
 
@@ -51,11 +52,21 @@ class StopRequest:
 
 
 class Loop(Generic[AnyRow]):
-    """Drives one engine between a clerk and a publisher, in the calling thread."""
+    """Drives one engine between a clerk and a publisher, in the calling thread.
+
+    inputs: None where no job begins at a picture.
+    """
 
     def __init__(
-        self, engine: Engine[AnyRow], clerk: Clerk, publisher: Publisher, stop: StopRequest, drain_seconds: float
+        self,
+        engine: Engine[AnyRow],
+        clerk: Clerk,
+        publisher: Publisher,
+        stop: StopRequest,
+        drain_seconds: float,
+        inputs: Inputs | None = None,
     ) -> None:
+        self.inputs = inputs
         self.engine = engine
         self.clerk = clerk
         self.publisher = publisher
@@ -76,18 +87,14 @@ class Loop(Generic[AnyRow]):
             self.publisher.give_up()
             self.clerk.close()
             self.publisher.close()
+            if self.inputs is not None:
+                self.inputs.close()
 
     def turn(self, wait_seconds: float) -> bool:
         """One round. Returns False when the engine had nothing to do."""
         self.clerk.engine_came_round()
         for message in orders(self.clerk.for_engine, wait_seconds):
-            if isinstance(message, Drop):
-                self.engine.drop(message.job_id)
-                self.clerk.drawn(message.job_id)
-                if message.is_recorded:
-                    self.publisher.discard(message.job_id)
-            else:
-                self.engine.admit(message)
+            self._heed(message)
         is_busy = self.engine.tick()
         for outcome in self.engine.outcomes():
             job_id = outcome.order.job_id
@@ -99,6 +106,17 @@ class Loop(Generic[AnyRow]):
                 self.clerk.end(job_id, outcome.fault)
         self._tell()
         return is_busy
+
+    def _heed(self, message: Order | Drop) -> None:
+        if isinstance(message, Drop):
+            if self.inputs is not None:
+                self.inputs.drop(message.job_id)
+            self.engine.drop(message.job_id)
+            self.clerk.drawn(message.job_id)
+            if message.is_recorded:
+                self.publisher.discard(message.job_id)
+        elif self.inputs is None or not self.inputs.takes(message):
+            self.engine.admit(message)
 
     def _tell(self) -> None:
         """Put up how far each job is, and what it looks like where its caller wants to see it."""

@@ -21,6 +21,7 @@ from workers.backoff import Backoff
 from workers.cascade import device_of, load_cascade
 from workers.clerk import Clerk, Pace
 from workers.engine import AnyRow, Engine, Stages
+from workers.inputs import Inputs
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
 from workers.picture_check import load_check
@@ -59,11 +60,12 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     budget = Budget.of(device, costs)
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
-    publisher = Publisher(ImageStore.open(settings), check=check)
+    store = ImageStore.open(settings)
+    publisher, inputs = Publisher(store, check=check), Inputs(store, clerk.for_engine.put, clerk.end)
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
     engine = Engine(cascade, budget)
     engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)
-    Loop(engine, clerk, publisher, stop, settings.drain_seconds).run()
+    Loop(engine, clerk, publisher, stop, settings.drain_seconds, inputs).run()
     log.info("worker stopped")
 
 

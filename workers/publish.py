@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -20,9 +21,11 @@ from contract.errors import ImageNotFound, StoreDown
 from contract.record import BlockedPicture, ImageRecord, JobFault, JobResult
 from contract.spec import OutputFormat
 from contract.store import CONTENT_TYPES, LATENT_TYPE, image_id, latent_id
+from workers.attachments import attachments_of
 from workers.backoff import Backoff
 from workers.engine import Drawn, Order, Picture
 from workers.picture_check import FilterFailed, PictureCheck, all_blocked, blocked_picture, filter_failed, no_check
+from workers.pictures import resized
 from workers.tally import PUBLISH
 
 # zlib's levels beyond 4 cost a 1024 px picture several times the time and save few bytes.
@@ -73,13 +76,21 @@ class Publisher:
                 left -= 1
                 if left:
                     return
+            if not attachments_of(drawn):
+                end(None)
+                return
+            with suppress(RuntimeError):  # closed in this moment: the job goes back to the queue
+                self._pool.submit(self._store_attachments, drawn, futures).add_done_callback(end)
+
+        def end(attached: Future[Mapping[str, ImageRecord]] | None) -> None:
+            with self._lock:
                 self._under_way.discard(job_id)
                 is_unwanted = job_id in self._unwanted
                 self._unwanted.discard(job_id)
             if is_unwanted:
                 self._remove(job_id)
                 return
-            outcome = self._outcome(drawn, futures, time.monotonic() - started)
+            outcome = self._outcome(drawn, futures, attached, time.monotonic() - started)
             if outcome is not None:
                 done(job_id, outcome)
 
@@ -110,10 +121,15 @@ class Publisher:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _outcome(
-        self, drawn: Drawn, futures: list[Future[ImageRecord | BlockedPicture]], seconds: float
+        self,
+        drawn: Drawn,
+        futures: Sequence[Future[ImageRecord | BlockedPicture]],
+        attached: Future[Mapping[str, ImageRecord]] | None,
+        seconds: float,
     ) -> JobResult | JobFault | None:
         try:
             pictures = [future.result(timeout=0) for future in futures]
+            attachments = {} if attached is None else attached.result(timeout=0)
         except Abandoned:
             return None
         except StoreDown:
@@ -125,7 +141,7 @@ class Publisher:
                 return None
             self._log.exception("a picture could not be stored", job_id=drawn.order.job_id)
             return JobFault(code="publish_failure", message="the picture is drawn but could not be stored")
-        return _told(drawn, pictures, seconds)
+        return _told(drawn, pictures, attachments, seconds)
 
     def _store_picture(self, drawn: Drawn, index: int) -> ImageRecord | BlockedPicture:
         order = drawn.order
@@ -143,7 +159,7 @@ class Publisher:
         return ImageRecord(
             id=image_id(order.job_id, index),
             index=index,
-            seed=order.spec.picture_seed(index),
+            seed=order.spec.picture_seed(index) if product.seed is None else product.seed,
             width=size_px,
             height=size_px,
             content_type=content_type,
@@ -152,6 +168,29 @@ class Publisher:
             candidate_scores=product.candidate_scores,
             at=product.at,
         )
+
+    def _store_attachments(
+        self, drawn: Drawn, futures: Sequence[Future[ImageRecord | BlockedPicture]]
+    ) -> Mapping[str, ImageRecord]:
+        """Keep what is told beside the pictures; nothing where one of them failed or was kept back, for it would show that."""
+        if not all(future.exception(timeout=0) is None and isinstance(future.result(), ImageRecord) for future in futures):
+            return {}
+        order, records = drawn.order, {}
+        for number, (name, attachment) in enumerate(attachments_of(drawn).items()):
+            # The counted ids go on behind the pictures', so that whatever is done with a job's pictures is done with these.
+            index = len(drawn.pictures) + number
+            data, content_type, width, height = attachment.encode(order.spec.size_px)
+            self._put(order, image_id(order.job_id, index), data, content_type)
+            records[name] = ImageRecord(
+                id=image_id(order.job_id, index),
+                index=index,
+                seed=order.spec.seed,
+                width=width,
+                height=height,
+                content_type=content_type,
+                bytes=len(data),
+            )
+        return records
 
     def _put(self, order: Order, thing_id: str, data: bytes, content_type: str) -> None:
         """Put one file, as often as it takes. Raises StoreDown at the job's deadline, Abandoned when nobody wants it."""
@@ -178,7 +217,9 @@ class Publisher:
             return  # not an id of ours, so there never was a picture
 
 
-def _told(drawn: Drawn, pictures: Sequence[ImageRecord | BlockedPicture], seconds: float) -> JobResult | JobFault:
+def _told(
+    drawn: Drawn, pictures: Sequence[ImageRecord | BlockedPicture], attachments: Mapping[str, ImageRecord], seconds: float
+) -> JobResult | JobFault:
     images = tuple(picture for picture in pictures if isinstance(picture, ImageRecord))
     blocked = tuple(picture for picture in pictures if isinstance(picture, BlockedPicture))
     if not images:
@@ -186,6 +227,8 @@ def _told(drawn: Drawn, pictures: Sequence[ImageRecord | BlockedPicture], second
     return JobResult(
         images=images,
         blocked=blocked,
+        attachments=attachments,
+        source_prompt=drawn.products[0].source_prompt,
         native_size=max(drawn.pictures[0].shape[:2]),
         timings={stage: round(spent, 4) for stage, spent in {**drawn.seconds, PUBLISH: seconds}.items()},
         truncated_tokens=drawn.truncated_tokens,
@@ -197,11 +240,7 @@ def encode(picture: Picture, size_px: int, output_format: OutputFormat, compress
 
     compression: JPEG's and WebP's quality, 0 to 100.
     """
-    image = Image.fromarray(picture)
-    if image.size != (size_px, size_px):
-        # Down, averages are exact for the whole factors that there are; up, Lanczos keeps edges.
-        way = Image.Resampling.BOX if image.width > size_px else Image.Resampling.LANCZOS
-        image = image.resize((size_px, size_px), way)
+    image = Image.fromarray(resized(picture, size_px))
     file = io.BytesIO()
     if output_format == "png":
         image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)

@@ -22,14 +22,16 @@ from models.samplers.batch import step
 from models.samplers.ddim import ddim_invert_step, ddim_step
 from models.samplers.ddpm import ddpm_step, fixed_small_sigma, learned_range_sigma
 from models.samplers.dpm_solver import dpm_solver_2m_step
-from models.samplers.guidance import guide
+from models.samplers.guidance import GuidanceMode, guide, scale_at
 from models.samplers.plan import Coefficients, Plan, Sampler, gather, make_plan
 from models.samplers.predict import clamp_x_0, predict_eps, predict_x_0
 from models.samplers.schedule import Schedule, spaced
+from models.samplers.slerp import slerp, slerp_along, slerp_mix
 from models.samplers.thresholding import dynamic_threshold
 
 __all__ = [
     "Coefficients",
+    "GuidanceMode",
     "Plan",
     "Sampler",
     "Schedule",
@@ -46,6 +48,10 @@ __all__ = [
     "make_plan",
     "predict_eps",
     "predict_x_0",
+    "scale_at",
+    "slerp",
+    "slerp_along",
+    "slerp_mix",
     "spaced",
     "step",
 ]

@@ -1,7 +1,7 @@
 """A row's plan: its timesteps and, for each of its steps, the numbers that the samplers take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, cast, get_args
 
 import torch
@@ -44,6 +44,18 @@ class Plan:
     def steps(self) -> int:
         """How often the net will be asked."""
         return len(self.coefficients.timestep)
+
+    def last(self, steps: int) -> "Plan":
+        """Its last `steps` steps alone, for a row that begins on the way; with none before it, the first is of first order."""
+        if steps == self.steps:
+            return self
+        kept = self.coefficients.take(range(self.steps - steps, self.steps))
+        slope = torch.cat([torch.zeros(1), kept.slope[1:]])
+        return replace(self, coefficients=replace(kept, slope=slope))
+
+    def again(self, times: int) -> "Plan":
+        """The same way so many times, one after another."""
+        return replace(self, coefficients=self.coefficients.take([*range(self.steps)] * times))
 
     @property
     def is_stochastic(self) -> bool:

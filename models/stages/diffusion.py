@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.noise import noise
-from models.row import Row
+from models.row import DrawRequest, Row
 from models.samplers import Coefficients, Plan, Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
 from models.stages.stage import Stage, present
 
@@ -52,16 +52,22 @@ class DiffusionStage(Stage):
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
         """The guided output of the net for all lanes. x_t: (lanes, …), `at` of the same lanes."""
 
+    def plan(self, request: DrawRequest) -> Plan:
+        """How a request's row travels here: by the model's own sampler."""
+        return self.sampling.plan(self.steps(request))
+
     def begin(self, row: Row, shape: tuple[int, ...], streams: Sequence[str]) -> None:
-        """Stand the row at step 0 with x_T from its seed, one lane per noise stream.
+        """Stand the row at step 0 with x_T from its seed, one lane per noise stream."""
+        self.stand(row, torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device))
+
+    def stand(self, row: Row, x_t: Tensor) -> None:
+        """Stand the row at step 0 of its plan. x_t: (lanes, …).
 
         Whatever may raise comes first: a row stands here wholly or not at all, and can be handed on again.
         """
-        steps = self.steps(row.request)
-        plan = self.sampling.plan(steps)
-        x_t = torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device)
-        row.x_t, row.x_0, row.plan, row.tokens = x_t, torch.zeros_like(x_t), plan, None
-        row.stage, row.step, row.steps = self.name, 0, steps
+        plan, x_0 = self.plan(row.request), torch.zeros_like(x_t)
+        row.x_t, row.x_0, row.plan, row.tokens = x_t, x_0, plan, None
+        row.stage, row.step, row.steps = self.name, 0, plan.steps
 
     def begin_picture(self, row: Row, size_px: int) -> None:
         """`begin` for a picture of that size, with what the request's inpainting says of it."""

@@ -1,4 +1,4 @@
-"""The prior's stage: two candidate z_i per row, of which the one nearer to the caption goes on (DALL·E 2, §2.2)."""
+"""The prior's stage: some candidate z_i per caption, of which the one nearest to it goes on (DALL·E 2, §2.2: two)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from models.row import DrawRequest, Row
 from models.samplers import Coefficients, guide
 from models.stages.diffusion import DiffusionStage, Sampling
 from models.stages.stage import present
-
-CANDIDATES = 2
 
 
 class PriorStage(DiffusionStage):
@@ -41,15 +39,16 @@ class PriorStage(DiffusionStage):
         return request.prior_steps
 
     def enter(self, row: Row) -> None:
-        """Stand the row before its first step."""
-        streams = [f"{self.name}/{candidate}" for candidate in range(CANDIDATES)]
+        """Stand the row before its first step, with a lane for each candidate of each caption."""
+        streams = [f"{self.name}/{candidate}" for _ in captions(row) for candidate in range(row.request.prior_candidates)]
         self.begin(row, (self.net.config.embedding_dim,), streams)
 
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
-        """x_0 of every candidate, (2 B, D); candidates of rows without guidance meet the net once."""
-        scale = torch.tensor([row.request.prior_guidance_scale for row in rows for _ in range(CANDIDATES)], device=self.device)
+        """x_0 of every candidate, (lanes, D); candidates of rows without guidance meet the net once."""
+        told = [(row.request, text) for row in rows for text in captions(row) for _ in range(row.request.prior_candidates)]
+        scale = torch.tensor([request.prior_guidance_scale for request, _ in told], device=self.device)
         guided = (scale != 1).nonzero().flatten()
-        texts = [row.text for row in rows for _ in range(CANDIDATES)] + [self.empty] * len(guided)
+        texts = [text for _, text in told] + [self.empty] * len(guided)
         lanes = torch.cat([torch.arange(len(x_t), device=self.device), guided])
         output: Tensor = self.net(
             x_t[lanes],
@@ -64,8 +63,24 @@ class PriorStage(DiffusionStage):
         return mixed
 
     def leave(self, row: Row) -> None:
-        """Keep the candidate with the higher dot product with z_t, over D: 1 where both are one embedding of CLIP's."""
-        z_i = self.net.denormalise(present(row.x_t))
-        scores = (z_i * row.text.embeds).mean(dim=-1)
-        row.candidate_scores = tuple(scores.tolist())
-        row.z_i = z_i[scores.argmax()][None]
+        """Keep each caption's best."""
+        keep_best(row, self.net.denormalise(present(row.x_t)))
+
+
+def captions(row: Row) -> tuple[TextFeatures, ...]:
+    """The captions whose z_i a row is to draw."""
+    return row.texts or (row.text,)
+
+
+def keep_best(row: Row, z_i: Tensor) -> None:
+    """Keep, of each caption's candidates, the one with the highest dot product with z_t, over D: 1 where both are the same.
+
+    z_i: (captions · candidates, D).
+    """
+    scores: list[float] = []
+    found = []
+    for text, own in zip(captions(row), z_i.split(row.request.prior_candidates), strict=True):
+        own_scores = (own * text.embeds).mean(dim=-1)
+        scores += own_scores.tolist()
+        found.append(own[own_scores.argmax()][None])
+    row.candidate_scores, row.prior_found, row.z_i = tuple(scores), tuple(found), found[0]

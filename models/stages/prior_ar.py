@@ -14,14 +14,15 @@ from models.noise import uniform
 from models.row import DrawRequest, Row
 from models.samplers import guide
 from models.samplers.nucleus import invert_cdf, nucleus
+from models.stages.prior import captions, keep_best
 from models.stages.stage import Stage, present
 
 
 class PriorARStage(Stage):
     """Caption to CLIP image embedding.
 
-    A row's `given` is what the net's `read` gave for its lanes, and one chance for each token; a row with guidance has a second
-    lane, which reads the empty caption.
+    A row has a lane for each candidate of each caption, and with guidance as many behind them, which read the empty caption.
+    Its `given` is what the net's `read` gave for its lanes, and of each candidate one chance for each token.
     """
 
     name = "prior_ar"
@@ -44,12 +45,16 @@ class PriorARStage(Stage):
         return self.net.config.components
 
     def enter(self, row: Row) -> None:
-        """Read the caption, and draw the dot product with z_t from the top half of those seen in training."""
+        """Read the captions, and draw the dot products with z_t from the top half of those seen in training."""
         row.stage, row.step, row.steps, row.plan = self.name, 0, self.steps(row.request), None
-        chances = uniform(row.request.seed, self.name, 0, 1 + row.steps).to(self.device)
-        texts = [row.text] if row.request.prior_guidance_scale == 1 else [row.text, self.empty]
+        request = row.request
+        streams = [self.name, *(f"{self.name}/{number}" for number in range(1, request.prior_candidates))]
+        chances = torch.stack([uniform(request.seed, stream, 0, 1 + row.steps) for stream in streams]).to(self.device)
+        chances = chances.repeat(len(captions(row)), 1)
+        texts = [text for text in captions(row) for _ in streams]
+        texts += [] if request.prior_guidance_scale == 1 else [self.empty] * len(texts)
         row.given = (*self.net.read(joined(texts)), chances)
-        row.tokens = self.net.high_dot(chances[:1])
+        row.tokens = self.net.high_dot(chances[:, 0])[:, None]
 
     def advance(self, rows: Sequence[Row]) -> None:
         """Read each row's last token and draw the code after it."""
@@ -62,27 +67,26 @@ class PriorARStage(Stage):
         logits = self.net.step(last, number.to(self.device), kept, *others)
         for row, own, read in zip(rows, torch.split(logits, lanes), torch.split(kept, lanes), strict=True):
             row.given = (read, *row.given[1:])
-            row.tokens = torch.cat([present(row.tokens), self._drawn(row, own)])
+            row.tokens = torch.cat([present(row.tokens), self._drawn(row, own)[:, None]], dim=1)
             self.settle(row, own)
 
     def leave(self, row: Row) -> None:
-        """Keep the z_i that the codes say, and its dot product with z_t, over D."""
-        row.z_i = self.net.codes.decode(present(row.tokens)[None, 1:])
-        row.candidate_scores = tuple((row.z_i * row.text.embeds).mean(dim=-1).tolist())
+        """Keep of the z_i that the codes say each caption's best."""
+        keep_best(row, self.net.codes.decode(present(row.tokens)[:, 1:]))
 
     def _last(self, row: Row) -> Tensor:
-        """What the row's lanes read next, (lanes,): the same code, but no dot product beside the empty caption."""
-        last = present(row.tokens)[-1:].repeat(len(row.given[0]))
-        if row.step == 0:
-            last[1:] = self.net.no_dot
-        return last
+        """What the row's lanes read next, (lanes,): with guidance all twice, but no dot product beside the empty caption."""
+        last = present(row.tokens)[:, -1]
+        again = torch.full_like(last, self.net.no_dot) if row.step == 0 else last
+        return torch.cat([last, again])[: len(row.given[0])]
 
     def _drawn(self, row: Row, logits: Tensor) -> Tensor:
-        """The row's next code, (1,). logits: (lanes, buckets)."""
-        cond, uncond = logits[:1], logits[1:]
-        scale = torch.tensor([row.request.prior_guidance_scale], device=self.device)
+        """The next code of each candidate, (candidates,). logits: (lanes, buckets)."""
+        chances = row.given[-1]
+        cond, uncond = logits[: len(chances)], logits[len(chances) :]
+        scale = torch.full((len(cond),), row.request.prior_guidance_scale, device=self.device)
         mixed = guide(cond, uncond, scale) if len(uncond) else cond
-        return invert_cdf(nucleus(mixed, self.temperature, self.top_p), row.given[-1][row.step + 1][None])
+        return invert_cdf(nucleus(mixed, self.temperature, self.top_p), chances[:, row.step + 1])
 
 
 def joined(texts: Sequence[TextFeatures]) -> TextFeatures:

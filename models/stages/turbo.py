@@ -16,7 +16,7 @@ class TurboStage(DecoderStage):
     noise_name = DecoderStage.name
     cost = DecoderStage.cost / 2  # no guidance rows
 
-    def steps(self, request: DrawRequest) -> int:
+    def all_steps(self, request: DrawRequest) -> int:
         """As many as the scheduler config says; the request's are the base decoder's."""
         return self.sampling.steps or request.steps
 

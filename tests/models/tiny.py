@@ -8,13 +8,15 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from models.checkpoint import save_part, write_manifest
+from models.checkpoint import load_part, save_part, write_manifest
 from models.clip.text import TextNet
-from models.nets.configs import prior_ar_json, prior_json, text_proj_json, unet_json
+from models.nets.configs import prior_ar_json, prior_json, text_proj_json, unet_config, unet_json
 from models.nets.prior import PriorConfig, PriorTransformer
 from models.nets.prior_ar import PriorAR, PriorARConfig
 from models.nets.text_proj import TextProjConfig, TextProjection
 from models.nets.unet import UNet, UNetConfig
+from models.nets.vit import VisionConfig, VisionTransformer
+from models.nets.widen import widen_conv_in
 
 DIM, CONTEXT_LENGTH = 16, 12
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -26,6 +28,7 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     _write_text(folder)
     _write_nets(folder)
+    _write_image_tower(folder)
     shared = {"_class_name": "UnCLIPScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
     schedulers = {
         "prior_scheduler": {"prediction_type": "sample", "sampler": "dpm_solver_2m", "clip_sample": False},
@@ -64,6 +67,21 @@ def add_second_upsampler(folder: Path, steps: int) -> Path:
     index = json.loads((folder / "model_index.json").read_text())
     index["unclip"] |= {"native_sizes": [64, 256, 1024], "stages": [*index["unclip"]["stages"], "upsample_1024"]}
     _write_json(folder / "model_index.json", index)
+    write_manifest(folder)
+    return folder
+
+
+def add_inpainting(folder: Path) -> Path:
+    """Give the decoder and the upsampler of a model folder channels for a picture and a mask, that do something. Returns it."""
+    torch.manual_seed(2)
+    for part in ("decoder", "super_res_first"):
+        config, tensors = load_part(folder / part)
+        net = UNet(unet_config(config, part))
+        net.load_state_dict(tensors)
+        old = net.conv_in.in_channels
+        widen_conv_in(net, net.config.in_channels + 4)
+        torch.nn.init.normal_(net.conv_in.weight[:, old:], std=0.05)
+        save_part(folder / part, unet_json(net.config), net.state_dict())
     write_manifest(folder)
     return folder
 
@@ -111,6 +129,15 @@ def _write_text(folder: Path) -> None:
         "context_length": CONTEXT_LENGTH,
     }
     save_part(folder / "text_encoder", config, TextNet(config).state_dict(), storage="int8_rows")
+
+
+def _write_image_tower(folder: Path) -> None:
+    vision = {"image_size": 64, "patch_size": 32, "width": 16, "layers": 1, "head_width": 8}
+    net = VisionTransformer(VisionConfig.of_json(DIM, vision))
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    save_part(folder / "image_encoder", {"embedding_dim": DIM, "vision_cfg": vision}, net.state_dict())
 
 
 def _write_nets(folder: Path) -> None:

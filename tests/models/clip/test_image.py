@@ -33,3 +33,13 @@ def test_a_tower_of_another_shape_is_refused(tmp_path: Path) -> None:
     save_part(tmp_path / "image_encoder", {"embedding_dim": 16, "vision_cfg": wider}, vision_net(16, VISION).state_dict())
     with pytest.raises(CheckpointError, match="image_encoder"):
         ImageTower.load(tmp_path)
+
+
+def test_the_net_is_open_clips(tmp_path: Path) -> None:
+    write_tower(tmp_path)
+    theirs = vision_net(16, VISION).eval()
+    tower = ImageTower.load(tmp_path)
+    theirs.load_state_dict(tower.net.state_dict(), strict=True)
+    pictures = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        torch.testing.assert_close(tower.net(pictures), theirs(pictures), atol=1e-6, rtol=1e-5)

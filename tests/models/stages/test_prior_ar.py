@@ -18,7 +18,7 @@ from tests.models.tiny import add_prior_ar, write_tiny_model
 
 APPLE = DrawRequest(
     "a red apple", seed=7, steps=1, guidance_scale=1.0, prior_steps=2, prior_guidance_scale=3.0, upsample_steps=1,
-    prior="autoregressive",
+    prior="autoregressive", prior_candidates=1,
 )  # fmt: skip
 OTHERS = [
     replace(APPLE, prompt="a cat", seed=1, prior_guidance_scale=1.0),
@@ -93,7 +93,7 @@ def test_rows_without_guidance_meet_the_net_once(cascade: Cascade) -> None:
 
 def test_it_asks_for_a_dot_product_of_the_top_half(cascade: Cascade) -> None:
     rows = [cascade.admit(replace(APPLE, seed=seed)) for seed in range(16)]
-    dots = {int(row.tokens[0]) - 8 for row in rows if row.tokens is not None}
+    dots = {int(row.tokens[0, 0]) - 8 for row in rows if row.tokens is not None}
     assert dots == {2, 3}
 
 
