@@ -186,7 +186,7 @@ def at_side(picture: Tensor, side: int) -> Tensor:
 
 def _found(cascade: Cascade, leader: Row, origin: Origin) -> list[Bipartite]:
     """What each source gave, in their order."""
-    inverted = iter(present(leader.inverted).split(1)) if leader.inverted is not None else iter(())
+    inverted = iter(torch.split(present(leader.inverted), 1)) if leader.inverted is not None else iter(())
     drawn = iter(leader.prior_found)
     found = []
     for place, source in enumerate(origin.sources):

@@ -79,7 +79,7 @@ def keep_best(row: Row, z_i: Tensor) -> None:
     """
     scores: list[float] = []
     found = []
-    for text, own in zip(captions(row), z_i.split(row.request.prior_candidates), strict=True):
+    for text, own in zip(captions(row), torch.split(z_i, row.request.prior_candidates), strict=True):
         own_scores = (own * text.embeds).mean(dim=-1)
         scores += own_scores.tolist()
         found.append(own[own_scores.argmax()][None])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contract.queue import JobQueue
+from contract.queue import JobQueue, queue_name
 from contract.record import JobRecord
 from contract.settings import Settings
 from contract.spec import MAX_PICTURES, read_spec
@@ -57,7 +57,7 @@ def store(settings) -> ImageStore:
 @pytest.fixture
 def running(valkey, jobs, store, cascade) -> Iterator[None]:
     """A whole worker in a thread of this process."""
-    worker = EngineWorker(valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
+    worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     worker.start()
     clerk = Clerk(worker, Recovery(worker.connection, TTL_SECONDS / 2), Pace.of(TTL_SECONDS), BUDGET.rows)
     stop, inputs = StopRequest(), Inputs(store, clerk.for_engine.put, clerk.end)
