@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unclip import __version__, key_commands, model_commands
+from unclip import __version__, key_commands, model_commands, picture_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,6 +97,10 @@ def generate(
     prior_steps: Annotated[int | None, typer.Option(help="Diffusion prior steps.")] = None,
     prior_guidance_scale: Annotated[float | None, typer.Option(help="Prior guidance; 1 is none.")] = None,
     upsample_steps: Annotated[int | None, typer.Option(help="Steps of the upsampler to 256 px.")] = None,
+    prior_candidates: Annotated[int | None, typer.Option(help="z_i drawn, of which the best goes on  [default: 2]")] = None,
+    conditioning: Annotated[str | None, typer.Option(help="prior, text_embedding or tokens.")] = None,
+    guidance_mode: Annotated[str | None, typer.Option(help="constant, interval or oscillating.")] = None,
+    stop_at: Annotated[str | None, typer.Option(help="prior, decoder or 256: the last stage.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     url: Annotated[str | None, typer.Option(help="A running service  [default: the one here, else one for this call]")] = None,
     own_service: Annotated[bool, typer.Option("--own-service", help="Start a service for this call in any case.")] = False,
@@ -114,6 +118,8 @@ def generate(
         raise SettingsWrong("--own-service starts a service and --url names a running one; give one of the two")
     of_decoder: dict[str, Any] = {"decoder": decoder, "steps": steps, "guidance_scale": guidance_scale}
     of_prior: dict[str, Any] = {"prior": prior, "prior_steps": prior_steps, "prior_guidance_scale": prior_guidance_scale}
+    of_prior |= {"prior_candidates": prior_candidates, "conditioning": conditioning}
+    of_decoder |= {"guidance_mode": guidance_mode, "stop_at": stop_at}
     request = Request(prompt, n=n, size=size, seed=seed, model=model, upsample_steps=upsample_steps, **of_decoder, **of_prior)
     console = stderr_console()
     with find_service(read_settings(), url, own=own_service, console=console) as address, UnclipClient(address) as client:
@@ -131,6 +137,7 @@ def version() -> None:
 
 
 app.add_typer(key_commands.app, name="keys")
+picture_commands.register(app)
 app.command()(model_commands.train)
 app.add_typer(model_commands.data_app, name="data")
 app.add_typer(model_commands.eval_app, name="eval")

@@ -47,6 +47,9 @@ class Image(_Reply):
     seed: int
     width: int
     height: int
+    content_type: str = "image/png"
+    latent_id: str | None = None
+    at: float | None = None
 
 
 class Remark(_Reply):
@@ -68,6 +71,8 @@ class Job(_Reply):
     progress: Progress | None = None
     queue_position: int | None = None
     images: tuple[Image, ...] = ()
+    attachments: Mapping[str, Image] = {}
+    source_prompt: str | None = None
     native_size: int | None = None
     timings: Mapping[str, float] = {}
     warnings: tuple[Remark, ...] = ()
@@ -77,6 +82,13 @@ class Job(_Reply):
     def is_finished(self) -> bool:
         """True when the job will not change any more."""
         return self.status in TERMINAL
+
+
+class Upload(_Reply):
+    """A picture that was brought. mask: the id of the mask that its transparency gives."""
+
+    id: str
+    mask: str | None = None
 
 
 class _Models(_Reply):
@@ -122,6 +134,11 @@ class UnclipClient:
         body = json.dumps({name: value for name, value in fields.items() if value is not None})
         # Not httpx's own encoding, which raises for a NaN: what may be drawn is for the service to say.
         return self._read(Job, self._request("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"}))
+
+    def upload(self, picture: bytes) -> Upload:
+        """Bring a picture: PNG, JPEG or WebP."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._read(Upload, self._request("POST", "/v1/uploads", content=picture, headers=headers))
 
     def job(self, job_id: str) -> Job:
         """Return the job as it stands."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from contract.settings import Settings
-from unclip.client import Job, UnclipClient
+from unclip.client import Image, Job, UnclipClient
 from unclip.errors import ApiError, CommandError, ServiceUnreachable
 from unclip.own_service import own_service
 from unclip.ports import base_url
@@ -38,26 +38,43 @@ class Request:
     prior_steps: int | None = None
     prior_guidance_scale: float | None = None
     upsample_steps: int | None = None
+    prior_candidates: int | None = None
+    conditioning: str | None = None
+    guidance_mode: str | None = None
+    stop_at: str | None = None
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one call made: the job as it ended, the files in order of the pictures, and the seconds the caller waited."""
+    """What one call made: the job as it ended, the files in order of the pictures, the seconds waited, files beside them."""
 
     job: Job
     paths: tuple[Path, ...]
     waited_seconds: float
+    attached: Mapping[str, Path] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `--json`: plain values only."""
         job = self.job
         images = [
-            {"path": str(path), "seed": image.seed, "width": image.width, "height": image.height, "url": image.url}
+            {
+                "path": str(path),
+                "id": image.id,
+                "seed": image.seed,
+                "width": image.width,
+                "height": image.height,
+                "url": image.url,
+                "latent_id": image.latent_id,
+                "at": image.at,
+            }
             for path, image in zip(self.paths, job.images, strict=True)
         ]
+        told = {"source_prompt": job.source_prompt} if job.source_prompt else {}
         return {
             "job_id": job.id,
             "images": images,
+            "attachments": {name: str(path) for name, path in self.attached.items()},
+            **told,
             "native_size": job.native_size,
             "warnings": [warning.message for warning in job.warnings],
             "stage_seconds": dict(job.timings),
@@ -87,20 +104,30 @@ def generate(client: UnclipClient, request: Request, out: Path, console: Console
 
     Raises ApiError when the service refuses, CommandError when the job fails or is canceled.
     """
+    job, waited = run_job(client, {"operation": "generate", **asdict(request)}, stages_ahead(client, request), console)
+    return Drawn(job, save(client, job, request.prompt, out), waited)
+
+
+def run_job(
+    client: UnclipClient, fields: Mapping[str, Any], stages: Mapping[str, int | None], console: Console
+) -> tuple[Job, float]:
+    """Submit, follow to the end; returns the finished job and the seconds that it took. An interrupt cancels the job.
+
+    stages: those that lie ahead, with their steps where they are known. Raises ApiError, CommandError.
+    """
     began = time.monotonic()
-    job = client.submit({"operation": "generate", **asdict(request)})
+    job = client.submit(fields)
     try:
-        with JobProgress(console, stages_ahead(client, request)) as progress:
+        with JobProgress(console, stages) as progress:
             for job in client.follow(job):  # noqa: B020 - the job as it now stands
                 progress.show(job)
     except KeyboardInterrupt:
         with suppress(ApiError, ServiceUnreachable):  # it may have ended just now
             client.cancel(job.id)
         raise
-    waited = time.monotonic() - began
     if job.status != "succeeded":
         raise CommandError(f"job {job.id} {job.status}" + (f": {job.error.message} ({job.error.code})" if job.error else ""))
-    return Drawn(job, save(client, job, request.prompt, out), waited)
+    return job, time.monotonic() - began
 
 
 def stages_ahead(client: UnclipClient, request: Request) -> dict[str, int | None]:
@@ -118,16 +145,23 @@ def stages_ahead(client: UnclipClient, request: Request) -> dict[str, int | None
     }
 
 
-def save(client: UnclipClient, job: Job, prompt: str, out: Path) -> tuple[Path, ...]:
-    """Fetch a finished job's pictures into `out`; returns the files in order."""
+def save(client: UnclipClient, job: Job, title: str, out: Path) -> tuple[Path, ...]:
+    """Fetch a finished job's pictures into `out`; returns the files in order. title: what they are called after."""
+    seeds = [image.seed for image in job.images]
+    # Frames of one way have one seed: their number tells them apart.
+    names = [f"{seed}-{index:02}" if seeds.count(seed) > 1 else str(seed) for index, seed in enumerate(seeds)]
+    return tuple(save_one(client, image, f"{slug(title)}-{name}", out) for image, name in zip(job.images, names, strict=True))
+
+
+def save_one(client: UnclipClient, image: Image, name: str, out: Path) -> Path:
+    """Fetch one file into `out`, with the ending of its type."""
+    path = out / f"{name}.{image.content_type.rpartition('/')[2]}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        paths = tuple(out / f"{slug(prompt)}-{image.seed}.png" for image in job.images)
-        for path, image in zip(paths, job.images, strict=True):
-            path.write_bytes(client.image(image))
+        path.write_bytes(client.image(image))
     except OSError as error:
         raise CommandError(f"the pictures cannot be saved to {out}: {error.strerror}") from error
-    return paths
+    return path
 
 
 def report(drawn: Drawn, console: Console) -> None:
@@ -136,6 +170,8 @@ def report(drawn: Drawn, console: Console) -> None:
     for path, image in zip(drawn.paths, job.images, strict=True):
         drawn_at = f", drawn at {job.native_size}" if job.native_size not in (None, image.width) else ""
         console.print(f"[bold]{path}[/bold]  seed {image.seed}  {image.width}×{image.height}{drawn_at}", highlight=False)
+    for name, path in drawn.attached.items():
+        console.print(f"[bold]{path}[/bold]  {name}", highlight=False)
     stages = "  ".join(f"{stage} {seconds:.2f} s" for stage, seconds in job.timings.items())
     console.print(f"{stages}  waited {drawn.waited_seconds:.2f} s", highlight=False)
     for warning in job.warnings:

@@ -212,6 +212,27 @@ def eval_speed(
     typer.echo(measured.to_markdown())
 
 
+@eval_app.command("operations")
+def eval_operations(
+    data: DataDir,
+    out: OutDir,
+    model: ModelDir = None,
+    only: Annotated[str | None, typer.Option(help="Parts between commas, such as encode,vary  [default: all]")] = None,
+    pictures: Annotated[int, typer.Option(min=2, help="True pictures that each part begins at.")] = 50,
+) -> None:
+    """Measure what operations on pictures do: fidelity by steps, variations, text diffs, interpolation, masks by words."""
+    from evals.operations.run import PARTS, run
+
+    parts = only.split(",") if only else list(PARTS)
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(PARTS)}")
+    with plain_faults(), progress_bar() as show:
+        reports = run(model or bundled_model(), data, out, parts, pictures=pictures, show=show)
+    for report in reports:
+        typer.echo(f"{report.part}\n\n{report.to_markdown()}")
+    typer.echo(f"figures and grids are in {out}")
+
+
 def checked_pictures(data: Path, out: Path, show: Callable[[str, float, float], None]) -> Path:
     """Return the folder to train from: where `data` is somebody's own pictures, those that passed the safety filters, once."""
     from safety.picture_filter import PictureFilter

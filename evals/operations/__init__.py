@@ -1,0 +1,1 @@
+"""`unclip eval operations`: what encoding, variations, edits, interpolation and masks by words do to known pictures."""
