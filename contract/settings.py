@@ -147,6 +147,14 @@ class Settings(BaseSettings):
         default=False, description="Whether the audit log may hold refused prompts and the words that led to it."
     )
 
+    content_credentials: Literal["on", "off"] = Field(
+        default="on", description="Whether pictures carry a signed C2PA manifest."
+    )
+    signing_certificate_file: Folder | None = Field(
+        default=None, description="PEM file with the certificate chain that signs them; empty: one made in the data folder."
+    )
+    signing_key_file: Folder | None = Field(default=None, description="PEM file with its ES256 private key.")
+
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs: auto, cpu, cuda or cuda:N."
     )
@@ -228,4 +236,6 @@ class Settings(BaseSettings):
     def _keys_are_a_pair(self) -> Self:
         if (self.storage_access_key_id is None) != (self.storage_secret_access_key is None):
             raise ValueError("UNCLIP_STORAGE_ACCESS_KEY_ID and UNCLIP_STORAGE_SECRET_ACCESS_KEY go together")
+        if (self.signing_certificate_file is None) != (self.signing_key_file is None):
+            raise ValueError("UNCLIP_SIGNING_CERTIFICATE_FILE and UNCLIP_SIGNING_KEY_FILE go together")
         return self

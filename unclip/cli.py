@@ -131,6 +131,24 @@ def generate(
 
 
 @app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP file.", exists=True, dir_okay=False, readable=True)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Tell what a picture's file says of itself: how it was made, who signed it, whether it was changed since."""
+    import json
+
+    from unclip.inspect import inspect_file, report_of
+
+    found = inspect_file(file)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+        return
+    for line in report_of(found):
+        typer.echo(line)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

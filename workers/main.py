@@ -25,6 +25,7 @@ from workers.inputs import Inputs
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
 from workers.picture_check import load_check
+from workers.provenance import Provenance
 from workers.publish import Publisher
 from workers.recovery import Recovery
 from workers.tally import Tally
@@ -51,6 +52,8 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     log.info("worker starts", model=str(settings.model_folder))
     cascade = load(settings)
     check = load_check(settings)
+    provenance = Provenance(settings)
+    provenance.check()
     stop.listen()
     worker = meet_queue(settings, stop)
     if worker is None:
@@ -61,7 +64,8 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
     store = ImageStore.open(settings)
-    publisher, inputs = Publisher(store, check=check), Inputs(store, clerk.for_engine.put, clerk.end)
+    publisher = Publisher(store, check=check, provenance=provenance)
+    inputs = Inputs(store, clerk.for_engine.put, clerk.end)
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
     engine = Engine(cascade, budget)
     engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)

@@ -1,4 +1,4 @@
-"""From pixels to stored files: filter, resample, encode, put; in a few threads beside the engine.
+"""From pixels to stored files: filter, resample, encode, sign, put; in a few threads beside the engine.
 
 Only when every picture of a job lies in the store does the job's result go on to the queue, so a job marked done is readable.
 A job that ends otherwise leaves no picture behind, as far as the store can be reached.
@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from contract.errors import ImageNotFound, StoreDown
 from contract.record import BlockedPicture, ImageRecord, JobFault, JobResult
@@ -26,6 +27,7 @@ from workers.backoff import Backoff
 from workers.engine import Drawn, Order, Picture
 from workers.picture_check import FilterFailed, PictureCheck, all_blocked, blocked_picture, filter_failed, no_check
 from workers.pictures import resized
+from workers.provenance import Provenance, png_text
 from workers.tally import PUBLISH
 
 # zlib's levels beyond 4 cost a 1024 px picture several times the time and save few bytes.
@@ -51,8 +53,11 @@ class Abandoned(Exception):
 class Publisher:
     """Publishes drawn jobs, several pictures at a time."""
 
-    def __init__(self, store: Store, threads: int = 2, check: PictureCheck = no_check) -> None:
+    def __init__(
+        self, store: Store, threads: int = 2, check: PictureCheck = no_check, provenance: Provenance | None = None
+    ) -> None:
         self._store = store
+        self._provenance = provenance
         self._check = check
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
         self._closing = threading.Event()
@@ -151,15 +156,17 @@ class Publisher:
         blocked = blocked_picture(self._check, product.pixels, order.job_id, index)
         if blocked is not None:
             return blocked
-        data = encode(product.pixels, size_px, order.spec.output_format, order.spec.output_compression)
-        content_type = CONTENT_TYPES[order.spec.output_format]
+        spec, content_type = order.spec, CONTENT_TYPES[order.spec.output_format]
+        seed = spec.picture_seed(index) if product.seed is None else product.seed
+        data = encode(product.pixels, size_px, spec.output_format, spec.output_compression, png_text(spec, seed))
+        data = self._signed(order, data, content_type)
         self._put(order, image_id(order.job_id, index), data, content_type)
         if product.latent is not None:
             self._put(order, latent_id(order.job_id, index), product.latent, LATENT_TYPE)
         return ImageRecord(
             id=image_id(order.job_id, index),
             index=index,
-            seed=order.spec.picture_seed(index) if product.seed is None else product.seed,
+            seed=seed,
             width=size_px,
             height=size_px,
             content_type=content_type,
@@ -180,6 +187,8 @@ class Publisher:
             # The counted ids go on behind the pictures', so that whatever is done with a job's pictures is done with these.
             index = len(drawn.pictures) + number
             data, content_type, width, height = attachment.encode(order.spec.size_px)
+            # A mask is no picture that anybody drew.
+            data = self._signed(order, data, content_type) if name == "animation" else data
             self._put(order, image_id(order.job_id, index), data, content_type)
             records[name] = ImageRecord(
                 id=image_id(order.job_id, index),
@@ -191,6 +200,9 @@ class Publisher:
                 bytes=len(data),
             )
         return records
+
+    def _signed(self, order: Order, data: bytes, content_type: str) -> bytes:
+        return data if self._provenance is None else self._provenance.sign(data, content_type, order)
 
     def _put(self, order: Order, thing_id: str, data: bytes, content_type: str) -> None:
         """Put one file, as often as it takes. Raises StoreDown at the job's deadline, Abandoned when nobody wants it."""
@@ -235,15 +247,15 @@ def _told(
     )
 
 
-def encode(picture: Picture, size_px: int, output_format: OutputFormat, compression: int) -> bytes:
+def encode(picture: Picture, size_px: int, output_format: OutputFormat, compression: int, text: PngInfo | None = None) -> bytes:
     """Encode a native picture, (height, width, 3) uint8, as a file of `size_px` squared; resampled if need be.
 
-    compression: JPEG's and WebP's quality, 0 to 100.
+    compression: JPEG's and WebP's quality, 0 to 100. text: what a PNG says of itself.
     """
     image = Image.fromarray(resized(picture, size_px))
     file = io.BytesIO()
     if output_format == "png":
-        image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+        image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL, pnginfo=text)
     else:
         image.save(file, format=output_format.upper(), quality=compression)
     return file.getvalue()

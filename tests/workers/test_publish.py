@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,9 +129,9 @@ def test_a_smaller_picture_is_averaged():
         assert np.array_equal(np.asarray(png), np.full((512, 512, 3), 50))
 
 
-def test_a_picture_carries_no_text(publisher, store):
-    inbox = Inbox()
-    publisher.publish(drawn(), inbox)
+def test_a_picture_carries_no_text_where_none_is_wanted(publisher, store):
+    inbox, job = Inbox(), drawn()
+    publisher.publish(replace(job, order=replace(job.order, spec=make_spec(metadata=False))), inbox)
     with Image.open(io.BytesIO(store.get(inbox.wait().images[0].id).bytes)) as png:
         png.load()
         assert png.info == {}
