@@ -149,6 +149,15 @@ def inspect(
 
 
 @app.command()
+def calibrate(data_dir: DataDir = None) -> None:
+    """Measure this machine's calls by stage and size, for its worker: calibration.json in the data folder."""
+    from unclip.calibrate_command import calibrate as measure
+
+    path = measure(read_settings(data_dir=data_dir), stdout_console())
+    typer.echo(f"written to {path}; workers that start from now on use it")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.catalog import read_model_info
 from contract.errors import ModelError
 from contract.settings import Settings
 from contract.spec import AnySpec
+from workers.calibration import Calibration, Setup, manifest_digest, read_calibration
 from workers.engine import CannotDraw, Order, Picture, Product, Stage
 from workers.operations import Note, Shared, begin, prepare, steps_of
 from workers.pictures import resized
@@ -89,6 +92,27 @@ def load_cascade(settings: Settings) -> CascadeStages:
         return CascadeStages(Cascade.load(settings.model_folder, device_of(settings), threads, settings.cuda_mode))
     except BadModel as error:
         raise ModelError(str(error)) from error
+
+
+def setup_of(settings: Settings) -> Setup:
+    """Return what a calibration of these settings is of."""
+    import torch
+
+    device = device_of(settings)
+    is_cuda = device.startswith("cuda")
+    return Setup(
+        model=read_model_info(settings.model_folder).name,
+        manifest_sha256=manifest_digest(settings.model_folder),
+        device=torch.cuda.get_device_name(device) if is_cuda else f"cpu {platform.machine()}",
+        cuda_mode=settings.cuda_mode if is_cuda else "",
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+    )
+
+
+def calibration_of(settings: Settings) -> Calibration | None:
+    """Return what `unclip calibrate` found out about this machine with these settings; None where it was not run."""
+    return read_calibration(settings.data_dir, lambda: setup_of(settings))
 
 
 def tune_openmp(environ: MutableMapping[str, str], threads: int) -> None:

@@ -191,8 +191,16 @@ class Seat(Generic[AnyRow]):
 class Engine(Generic[AnyRow]):
     """Draws orders over a set of stages."""
 
-    def __init__(self, cascade: Stages[AnyRow], budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cascade: Stages[AnyRow],
+        budget: Budget,
+        clock: Callable[[], float] = time.monotonic,
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
+        """costs: of one row's step by stage, in the budget's unit; else the stages' own."""
         self.cascade = cascade
+        self.costs = costs or stage_costs(cascade)
         self.tally = Tally()
         self.budget = budget
         self.clock = clock
@@ -287,13 +295,13 @@ class Engine(Generic[AnyRow]):
         self.budget = replace(self.budget, ceilings={**self.budget.ceilings, stage: ceiling})
 
     def _weights(self, spec: AnySpec) -> Mapping[str, float]:
-        return {name: self.cascade.stages[name].cost * steps for name, steps in self.cascade.steps(spec).items()}
+        return {name: self.costs[name] * steps for name, steps in self.cascade.steps(spec).items()}
 
     def _waiting(self, ticket: Ticket[AnyRow], seat: Seat[AnyRow]) -> Waiting[Seat[AnyRow]]:
         weights, spec = ticket.weights, ticket.order.spec
         left = sum(weights.values()) * (1 - row_share(seat.row, weights))
         stage = seat.row.stage
-        return Waiting(seat, stage, self.cascade.stages[stage].cost, left, seat.since, spec.lane, spec.key, seat.is_new)
+        return Waiting(seat, stage, self.costs[stage], left, seat.since, spec.lane, spec.key, seat.is_new)
 
     def _run(self, batch: Batch[Seat[AnyRow]]) -> dict[Seat[AnyRow], JobFault]:
         """One network call over the batch's rows; returns the seats that went bad. Time is shared evenly among the rows."""
@@ -304,7 +312,7 @@ class Engine(Generic[AnyRow]):
         for seat in batch.rows:
             seat.since, seat.is_new = ended, False
             spec, seconds = seat.ticket.order.spec, seat.ticket.seconds
-            self.shares.charge(spec.lane, spec.key, self.cascade.stages[batch.stage].cost)
+            self.shares.charge(spec.lane, spec.key, self.costs[batch.stage])
             seconds[batch.stage] = seconds.get(batch.stage, 0.0) + (ended - started) / len(batch.rows)
         return faults
 
@@ -345,6 +353,11 @@ class Engine(Generic[AnyRow]):
         now = self.clock()
         for ticket in [ticket for ticket in self.tickets.values() if now >= ticket.order.deadline]:
             self._fail(ticket, JobFault(code="job_timeout", message="the job took longer than this service allows"))
+
+
+def stage_costs(cascade: Stages[AnyRow]) -> dict[str, float]:
+    """Return each stage's own word on what one row's step costs there."""
+    return {name: stage.cost for name, stage in cascade.stages.items()}
 
 
 def row_share(row: Row, weights: Mapping[str, float]) -> float:

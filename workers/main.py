@@ -18,9 +18,10 @@ from contract.queue import connect, queue_name
 from contract.settings import Settings
 from contract.store import ImageStore
 from workers.backoff import Backoff
-from workers.cascade import device_of, load_cascade
+from workers.calibration import Calibration
+from workers.cascade import calibration_of, device_of, load_cascade
 from workers.clerk import Clerk, Pace
-from workers.engine import AnyRow, Engine, Stages
+from workers.engine import AnyRow, Engine, Stages, stage_costs
 from workers.inputs import Inputs
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
@@ -34,11 +35,15 @@ from workers.worker import EngineWorker
 
 def run(settings: Settings) -> None:
     """Serve the model that the settings name until SIGTERM or SIGINT. Raises ModelError for a model that cannot be served."""
-    serve(settings, load_cascade)
+    serve(settings, load_cascade, calibration_of)
 
 
-def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> None:
-    """Serve whatever `load` gives until SIGTERM or SIGINT.
+def serve(
+    settings: Settings,
+    load: Callable[[Settings], Stages[AnyRow]],
+    calibration: Callable[[Settings], Calibration | None] = lambda settings: None,
+) -> None:
+    """Serve whatever `load` gives until SIGTERM or SIGINT, scheduled by what `calibration` says of this machine.
 
     Logs `worker ready` with the seconds it took, once jobs are being claimed.
     """
@@ -58,16 +63,17 @@ def serve(settings: Settings, load: Callable[[Settings], Stages[AnyRow]]) -> Non
     worker = meet_queue(settings, stop)
     if worker is None:
         return
-    costs = {name: stage.cost for name, stage in cascade.stages.items()}
     device = device_of(settings)
-    budget = Budget.of(device, costs)
+    found = calibration(settings)
+    costs = found.costs_beside(stage_costs(cascade)) if found else stage_costs(cascade)
+    budget = Budget.of(device, costs, found.ceilings if found else None)
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
     store = ImageStore.open(settings)
     publisher = Publisher(store, check=check, provenance=provenance)
     inputs = Inputs(store, clerk.for_engine.put, clerk.end)
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
-    engine = Engine(cascade, budget)
+    engine = Engine(cascade, budget, costs=costs)
     engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)
     Loop(engine, clerk, publisher, stop, settings.drain_seconds, inputs).run()
     log.info("worker stopped")

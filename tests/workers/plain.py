@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contract.spec import GenerateSpec
-from workers.engine import Order, Picture, Product
+from workers.engine import CannotDraw, Order, Picture, Product
 
 NATIVE_SIZE = 8
 ORDER_OF_TRAVEL = ("prior", "decoder", "upsample_256", "done")
@@ -78,6 +78,8 @@ class PlainStages:
 
     def admit(self, order: Order, index: int) -> PlainRow:
         spec: Any = order.spec
+        if not isinstance(spec, GenerateSpec):
+            raise CannotDraw("these stages only generate")
         if "unreadable" in spec.prompt:
             raise ValueError("no such words")
         return PlainRow(spec, spec.picture_seed(index), steps=spec.prior_steps, truncated_tokens=spec.prompt.count("…"))
