@@ -7,7 +7,8 @@ live here too, so that the wire schemas, the command line and the docs speak of 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -23,6 +24,8 @@ SIZES = ("256x256", "512x512", "1024x1024")
 """What DALL·E 2's clients send; always accepted, drawn at the model's nearest native size and resampled."""
 OUTPUT_FORMATS = ("png", "jpeg", "webp")
 MAX_USER_CHARACTERS = 256
+FAITHFUL: Mapping[str, float] = {"guidance_scale": 1.0, "steps": 50}
+"""Defaults where a picture is to come back as it was: inversion runs without guidance, and guidance would leave its way."""
 LOCAL_KEY = "local"
 """Stands for the caller where no API keys are set up."""
 
@@ -110,6 +113,9 @@ class Spec(_Frozen):
     whether the caller wants to see the 64 px picture while it is drawn.
     """
 
+    own_defaults: ClassVar[Mapping[str, float]] = {}
+    """What a request of this operation gets that leaves these out; for all others the model's own defaults stand."""
+
     operation: str
     model: Annotated[str, Field(min_length=1)]
     key: KeyId = LOCAL_KEY
@@ -184,6 +190,8 @@ class VarySpec(Spec):
     to `strength` of its way, as Karlo's variations do.
     """
 
+    own_defaults: ClassVar[Mapping[str, float]] = FAITHFUL
+
     operation: Literal["vary"] = "vary"
     source: PictureSource
     eta: Share = 0.5
@@ -197,6 +205,8 @@ class InterpolateSpec(_PriorSpec):
 
     With `weights`, one for each source, a single blend of them is drawn instead.
     """
+
+    own_defaults: ClassVar[Mapping[str, float]] = FAITHFUL
 
     operation: Literal["interpolate"] = "interpolate"
     sources: Annotated[tuple[AnySource, ...], Field(min_length=MIN_SOURCES, max_length=MAX_SOURCES)]
@@ -225,6 +235,8 @@ class EditSpec(Spec):
 
     `source_prompt`: what the picture shows now; None: the worker finds it. With `frames`, theta runs from 0 to `theta`.
     """
+
+    own_defaults: ClassVar[Mapping[str, float]] = FAITHFUL
 
     operation: Literal["edit"] = "edit"
     source: PictureSource
@@ -274,6 +286,8 @@ class UpscaleSpec(Spec):
 
 class EncodeSpec(Spec):
     """Find a picture's bipartite latent and keep it: z_i by CLIP, x_T by inversion; what it draws back is the result."""
+
+    own_defaults: ClassVar[Mapping[str, float]] = FAITHFUL
 
     operation: Literal["encode"] = "encode"
     source: ImageSource

@@ -233,6 +233,33 @@ def eval_operations(
     typer.echo(f"figures and grids are in {out}")
 
 
+@eval_app.command("typographic")
+def eval_typographic(
+    data: DataDir,
+    out: OutDir,
+    model: ModelDir = None,
+    pictures: Annotated[int, typer.Option(min=1, help="True pictures that a word is pasted on.")] = 12,
+) -> None:
+    """Paste words on pictures: what CLIP takes them for, and what the decoder recovers."""
+    from evals.typographic import run
+
+    with plain_faults():
+        report = run(model or bundled_model(), data, out, pictures=pictures)
+    typer.echo(report.to_markdown())
+
+
+@eval_app.command("failures")
+def eval_failures(
+    out: OutDir, model: ModelDir = None, seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 2
+) -> None:
+    """Draw what is known to go wrong: bound colours, written text, crowds."""
+    from evals.failures import run
+
+    with plain_faults():
+        report = run(model or bundled_model(), out, seeds=seeds)
+    typer.echo(report.to_markdown())
+
+
 def checked_pictures(data: Path, out: Path, show: Callable[[str, float, float], None]) -> Path:
     """Return the folder to train from: where `data` is somebody's own pictures, those that passed the safety filters, once."""
     from safety.picture_filter import PictureFilter

@@ -67,6 +67,16 @@ class JobImage(BaseModel):
     height: int = Field(examples=[256])
     content_type: str = Field(examples=["image/png"])
     bytes: int = Field(description="Size of the file.", examples=[61440])
+    latent_id: str | None = Field(
+        default=None, description="Its latent (z_i, x_T), which other jobs can begin at.", examples=[f"lat_{_ID}-0"]
+    )
+    candidate_scores: tuple[float, ...] = Field(
+        default=(),
+        description="Of each z_i that the prior drew, the dot product with the prompt's embedding; the best went on.",
+    )
+    at: float | None = Field(
+        default=None, description="Of a frame: how far it is from the first source to the last, or the theta of an edit."
+    )
 
     @classmethod
     def of(cls, image: ImageRecord, urls: PublicUrls) -> JobImage:
@@ -124,6 +134,10 @@ class JobResponse(BaseModel):
     seed: int = Field(description="The job's seed: picture i has `seed + i`, counted modulo 2^32.", examples=[7])
     images: list[JobImage] = Field(description="Filled when the job has succeeded.")
     blocked: list[BlockedImage] = Field(description="Pictures that were drawn and that the picture filter kept back.")
+    attachments: dict[str, JobImage] = Field(
+        default_factory=dict, description="Files beside the pictures: the `mask` that words found, the `animation` of frames."
+    )
+    source_prompt: str | None = Field(default=None, description="What an edit took its source to show.")
     native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
     timings: dict[str, float] = Field(description="Seconds per stage.", examples=[{"prior": 0.3, "decoder": 2.1}])
     attempts: int = Field(description="How often a worker has begun the job.")
@@ -151,6 +165,8 @@ class JobResponse(BaseModel):
             seed=job.spec.seed,
             images=[JobImage.of(image, urls) for image in job.images],
             blocked=[BlockedImage.of(picture) for picture in job.blocked],
+            attachments={name: JobImage.of(image, urls) for name, image in job.attachments.items()},
+            source_prompt=job.source_prompt,
             native_size=job.native_size,
             timings=dict(job.timings),
             attempts=job.attempts,
