@@ -1,7 +1,8 @@
-"""The prompt filter: refuses prompts by the words in them, after undoing the usual disguises.
+"""The prompt filter: refuses prompts by the words in them and by what they mean, after undoing the usual disguises.
 
-It knows English words only and understands no sentence: it is the first fence, quick and predictable, not a judge. The words
-live in `terms/`, one file per category of OpenAI's moderation; `terms/README.md` tells how a line reads.
+Three steps: disguises are taken off and other languages' words read as English; word lists, one a category of OpenAI's
+moderation (`terms/README.md`); a classifier over a sentence embedding, where its tower is at hand. docs/safety.md has the
+figures, and what gets through.
 """
 
 from __future__ import annotations
@@ -11,23 +12,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from safety.disguises import readings
-from safety.vocabulary import Vocabulary
+from safety.disguises import fold, readings
+from safety.glossary import Glossary
+from safety.policy import CATEGORIES, Policy
+from safety.vocabulary import GAP, Vocabulary
 
-CATEGORIES = ("sexual", "sexual/minors", "violence/graphic", "hate", "self-harm")
-"""OpenAI's names, as callers see them; the file of `a/b-c` is `a_b_c.txt`."""
+if TYPE_CHECKING:
+    from safety.semantic.classifier import Classifier
+    from safety.semantic.lexicon import Lexicon
+
+__all__ = ["CATEGORIES", "PromptFilter", "Verdict"]
+
 YEARS = ("year", "years", "yr", "yrs", "yo")
 ADULT_AGE = 18
 FILE_NAME = str.maketrans("/-", "__")
+"""The file of the category `a/b-c` is `a_b_c.txt`."""
+LISTED = 1.0
+"""The score of a listed word."""
+SOMETHING = "something"
+"""What stands for a harmless phrase when the classifier reads the prompt."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What was found. `categories`: in the order of CATEGORIES; `matches`: the words that led there, for the log.
 
-    `scores`: of every category that is looked at, 0 harmless to 1; a listed word is 1.
+    `scores`: of every category, 0 harmless to 1; a listed word is 1.
     """
 
     categories: tuple[str, ...] = ()
@@ -42,36 +55,85 @@ class Verdict:
 
 @dataclass(frozen=True)
 class PromptFilter:
-    """Terms by category. Words in `benign` phrases count for nothing; `suggestive` ones only beside a `minors` word."""
+    """Terms by category. Words in `benign` phrases count for nothing; `suggestive` ones only beside a `minors` word.
+
+    classifier, lexicon: None for the word lists alone.
+    """
 
     terms: Mapping[str, Vocabulary]
     benign: Vocabulary
     minors: Vocabulary
     suggestive: Vocabulary
     hashes: frozenset[str]
+    glossary: Glossary
+    policy: Policy = field(default_factory=Policy)
+    classifier: Classifier | None = None
+    lexicon: Lexicon | None = None
 
     @classmethod
-    def load(cls) -> Self:
-        """Read the word lists that ship with the package. Raises OSError if one is missing: a filter without words is none."""
+    def load(cls, tower_folder: Path | None = None, policy: Policy | None = None) -> Self:
+        """Read the word lists that ship with the package, and the classifier if its tower's model folder is named.
+
+        Raises OSError if a list is missing, TowerMissing if the tower is: a filter without its parts is none.
+        """
+        classifier = lexicon = None
+        if tower_folder is not None:
+            from safety.semantic.classifier import Classifier
+            from safety.semantic.lexicon import Lexicon
+            from safety.semantic.tower import SentenceTower
+
+            tower = SentenceTower.load(tower_folder)
+            classifier, lexicon = Classifier.load(tower), Lexicon.of(tower.tokenizer)
         return cls(
             terms={category: Vocabulary.of(_lines(category.translate(FILE_NAME))) for category in CATEGORIES},
             benign=Vocabulary.of(_lines("benign")),
             minors=Vocabulary.of(_lines("minors")),
             suggestive=Vocabulary.of(_lines("suggestive")),
             hashes=frozenset(_lines("hate_hashed")),
+            glossary=Glossary.load(),
+            policy=policy or Policy(),
+            classifier=classifier,
+            lexicon=lexicon,
         )
 
     def check(self, prompt: str) -> Verdict:
-        """Return the verdict on one prompt; raises nothing, whatever the text."""
+        """Return the verdict on one prompt, whatever the text. Raises what a broken classifier raises."""
         found: dict[str, set[str]] = {category: set() for category in CATEGORIES}
-        for reading in readings(prompt, self._is_listed):
+        for reading in self._readings(prompt):
             for category, words in self._found(self.benign.without(reading.split())):
                 found[category] |= words
+        scores = dict.fromkeys(CATEGORIES, 0.0)
+        thresholds: dict[str, float] = {}
+        if self.classifier is not None:
+            scores = self.classifier.scores(self.meaning(prompt))
+            thresholds = {**self.classifier.thresholds, **self.policy.thresholds}
+        scores |= {category: LISTED for category in CATEGORIES if found[category]}
+        refused = [
+            category
+            for category in self.policy.categories
+            if found[category] or scores[category] >= thresholds.get(category, LISTED)
+        ]
         return Verdict(
-            categories=tuple(category for category in CATEGORIES if found[category]),
-            matches=tuple(sorted(set().union(*found.values()))),
-            scores={category: float(bool(found[category])) for category in CATEGORIES},
+            categories=tuple(refused),
+            matches=tuple(sorted(set().union(*(found[category] for category in refused)))),
+            scores={category: round(score, 4) for category, score in scores.items()},
         )
+
+    def meaning(self, prompt: str) -> list[str]:
+        """The plain words that the classifier reads: undisguised, in English, with harmless phrases taken out."""
+        glossed = self.glossary.read(fold(prompt))
+        words = self.lexicon.plain(glossed).split() if self.lexicon else glossed.split()
+        return [SOMETHING if word == GAP else word for word in self.benign.without(words)]
+
+    def _readings(self, prompt: str) -> set[str]:
+        """Every way the prompt may be meant, each as lower-case words with one space between."""
+        found = set(readings(prompt, self._is_listed))
+        glossed = self.glossary.read(fold(prompt))
+        if glossed != fold(prompt):
+            found |= readings(glossed, self._is_listed)
+        if self.lexicon is not None:
+            found.add(self.lexicon.plain(glossed))
+        return found
 
     def _found(self, words: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
         """Yield each category with the words of it in one reading of the prompt."""

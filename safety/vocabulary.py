@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+GAP = "·"
+"""Stands for a word that was taken out; no list has it."""
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -36,14 +39,18 @@ class Vocabulary:
 
     def find(self, words: Sequence[str]) -> set[str]:
         """Return the phrases in `words` that are terms."""
-        return {" ".join(words[start:end]) for start, end in self._spans(words)}
+        return {" ".join(words[start:end]) for start, end in self.spans(words)}
 
     def without(self, words: Sequence[str]) -> list[str]:
         """Return `words` with each listed phrase replaced by one word that no list has."""
         kept = list(words)
-        for start, end in self._spans(words):
-            kept[start:end] = ["·"] * (end - start)
+        for start, end in self.spans(words):
+            kept[start:end] = [GAP] * (end - start)
         return kept
+
+    def spans(self, words: Sequence[str]) -> list[tuple[int, int]]:
+        """Return where in `words` terms stand: first word and the one after the last."""
+        return list(self._spans(words))
 
     def _spans(self, words: Sequence[str]) -> Iterator[tuple[int, int]]:
         for start in range(len(words)):

@@ -1,0 +1,1 @@
+"""How much the prompt filter catches, and how much it refuses that is harmless."""
