@@ -46,6 +46,8 @@ HttpAddress = Annotated[str, AfterValidator(_http_address)]
 Rate = Annotated[str, AfterValidator(_rate)]
 """How often, such as `60/minute` or `10/second; 1000/day`."""
 
+BUNDLED_MODEL = Path(__file__).resolve().parent.parent / "models" / "weights"
+
 
 class Settings(BaseSettings):
     """One field per variable; units are in the names. A wrong value stops the process at start, naming the variable."""
@@ -175,7 +177,12 @@ class Settings(BaseSettings):
     @property
     def model_folder(self) -> Path:
         """The model to serve: the one asked for, else the one that ships with the project."""
-        return self.model_dir or Path(__file__).resolve().parent.parent / "models" / "weights"
+        return self.model_dir or BUNDLED_MODEL
+
+    @property
+    def sentence_tower_folder(self) -> Path:
+        """Where the prompt filter's sentence tower lies: with the bundled model, whichever is served."""
+        return BUNDLED_MODEL
 
     @property
     def outbound_networks(self) -> tuple[Network, ...]:

@@ -21,8 +21,8 @@ from contract.errors import (
 )
 from contract.record import JobRecord
 from contract.spec import LOCAL_KEY, OUTPUT_FORMATS, SEEDS, SIZES, AnySpec, Decoder, GenerateSpec, OutputFormat, Prior, Size
-from safety.prompt_filter import PromptFilter
 from service.drawing import DrawingRequest
+from service.prompt_guard import PromptGuard
 
 Value = TypeVar("Value")
 
@@ -36,7 +36,7 @@ REFUSED_CATEGORIES = ("Cc", "Cs")
 class Admission:
     """Decides what may be drawn. Touches neither queue nor store: a refusal leaves no trace."""
 
-    def __init__(self, model: ModelInfo, prompt_filter: PromptFilter, max_prompt_characters: int) -> None:
+    def __init__(self, model: ModelInfo, prompt_filter: PromptGuard, max_prompt_characters: int) -> None:
         self.model = model
         self.prompt_filter = prompt_filter
         self.max_prompt_characters = max_prompt_characters

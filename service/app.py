@@ -21,6 +21,7 @@ from service.images import endpoints as images
 from service.jobs import bulk
 from service.jobs import endpoints as jobs
 from service.middleware import BodyLimit, HeaderLimit, RequestContext
+from service.moderations import endpoints as moderations
 from service.observe import endpoints as observe
 from service.openai import endpoints as openai
 from service.resources import Resources
@@ -76,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, jobs, bulk, uploads, images):
+    for resource in (openai, moderations, jobs, bulk, uploads, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)

@@ -16,7 +16,6 @@ from contract.queue import connect
 from contract.settings import Settings
 from contract.store import ImageStore
 from contract.watch import JobWatch
-from safety.prompt_filter import PromptFilter
 from service.admission import Admission
 from service.gate import Gate
 from service.health.service import HealthService
@@ -24,7 +23,9 @@ from service.images.service import ImagesService
 from service.jobs.service import JobsService
 from service.limited_queue import LimitedQueue
 from service.metrics import Metrics
+from service.moderations.service import ModerationsService
 from service.offload import Offload
+from service.prompt_guard import PromptGuard
 from service.uploads.inputs import InputsService
 from service.urls import PublicUrls
 
@@ -41,6 +42,7 @@ class Resources:
     jobs: JobsService
     images: ImagesService
     inputs: InputsService
+    moderations: ModerationsService
     health: HealthService
     gate: Gate
     metrics: Metrics
@@ -60,12 +62,15 @@ class Resources:
         store = ImageStore.open(settings)
         images = ImagesService(store, offload)
         jobs = JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds)
+        inputs = InputsService(settings, redis, store, jobs, Outbound(settings.outbound_networks), offload)
+        guard = PromptGuard.load(settings)
         return cls(
             model=model,
-            admission=Admission(model, PromptFilter.load(), settings.max_prompt_characters),
+            admission=Admission(model, guard, settings.max_prompt_characters),
             jobs=jobs,
             images=images,
-            inputs=InputsService(settings, redis, store, jobs, Outbound(settings.outbound_networks), offload),
+            inputs=inputs,
+            moderations=ModerationsService(guard, inputs),
             health=HealthService(queue, images, offload),
             gate=Gate(redis, settings, offload),
             metrics=metrics,
@@ -96,6 +101,10 @@ def _images(request: Request) -> ImagesService:
 
 def _inputs(request: Request) -> InputsService:
     return _resources(request).inputs
+
+
+def _moderations(request: Request) -> ModerationsService:
+    return _resources(request).moderations
 
 
 def _health(request: Request) -> HealthService:
@@ -133,6 +142,7 @@ Everything = Annotated[Resources, Depends(_resources)]
 Jobs = Annotated[JobsService, Depends(_jobs)]
 Images = Annotated[ImagesService, Depends(_images)]
 Inputs = Annotated[InputsService, Depends(_inputs)]
+Moderations = Annotated[ModerationsService, Depends(_moderations)]
 Health = Annotated[HealthService, Depends(_health)]
 Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]

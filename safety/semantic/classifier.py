@@ -36,7 +36,9 @@ class Classifier:
         """Read the fitted heads. Raises TowerMissing when they were fitted on another tower."""
         stored = json.loads((files("safety") / "semantic" / HEADS).read_text("utf-8"))
         if stored["tower_sha256"] != tower.digest:
-            raise TowerMissing("the classifier of prompts was fitted on another sentence tower than the one in the model folder")
+            raise TowerMissing(
+                "the classifier of prompts was fitted on another sentence tower than the one in the model folder"
+            )
         heads = [stored["heads"][category] for category in CATEGORIES]
         return cls(
             tower=tower,

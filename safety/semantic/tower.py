@@ -18,7 +18,11 @@ from tokenizers import Tokenizer
 
 from safety.semantic.tensor_file import Array, read_tensors
 
-CONFIG, TENSORS, TOKENIZER = "text_encoder/config.json", "text_encoder/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json"
+CONFIG, TENSORS, TOKENIZER = (
+    "text_encoder/config.json",
+    "text_encoder/diffusion_pytorch_model.safetensors",
+    "tokenizer/tokenizer.json",
+)
 PREFIX, SCALE = "transformer.", ":scale"
 MAX_TOKENS = 64
 """The longest text that is read as one; of what is longer, the caller makes several."""

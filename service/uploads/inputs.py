@@ -16,6 +16,7 @@ from contract.outbound import Outbound
 from contract.record import JobRecord
 from contract.settings import Settings
 from contract.store import IMAGE_ID, LATENT_ID, UPLOAD_ID, ImageStore, new_upload_id
+from safety.picture_filter import PictureVerdict
 from service.jobs.service import JobsService
 from service.offload import Offload
 from service.uploads.filter import InputFilter
@@ -108,6 +109,20 @@ class InputsService:
         if reference.startswith(("https://", "http://", "data:")):
             return await self.keep(await self._bytes(reference, param), key, param)
         return await self.find(reference, key, param)
+
+    async def judge(self, reference: str, key: str, param: str, own_address: str) -> PictureVerdict:
+        """Return what the filter says of a picture that is not kept. Raises what `take` raises but ContentBlocked."""
+        if reference.startswith(own_address):
+            reference = reference.removeprefix(own_address).partition("?")[0]
+        if reference.startswith(("https://", "http://", "data:")):
+            data = await self._bytes(reference, param)
+            self._check_size(data, param)
+        else:
+            found = await self.find(reference, key, param)
+            data = (await self.offload(StoreDown, self.store.get, found.id)).bytes
+        reading = await self.reader.read(data, "picture", param)
+        assert reading.picture is not None
+        return await self.filter.check(reading.picture)
 
     async def take_mask(
         self, reference: str, key: str, param: str, own_address: str, paints: Literal["transparent", "white"]

@@ -11,13 +11,34 @@ from typing import Literal
 Half = Literal["train", "test"]
 BENIGN = "benign"
 PEOPLE = (
-    *("a woman", "a man", "two people", "a couple", "an old man", "a young woman", "an elf", "a queen", "a soldier", "somebody"),
+    *(
+        "a woman",
+        "a man",
+        "two people",
+        "a couple",
+        "an old man",
+        "a young woman",
+        "an elf",
+        "a queen",
+        "a soldier",
+        "somebody",
+    ),
     *("a cartoon character", "a teacher", "a crowd", "an actress", "a wizard", "my neighbour", "a girl", "a boy", "a dog"),
 )
 NOT_BESIDE_SEXUAL = ("a girl", "a boy", "a dog")
 """Left out where they would make another category of it."""
 TAILS = (
-    *("", "", ", photo", ", oil painting", " in a dark room", " on a street", ", cartoon style", " in a forest", ", digital art"),
+    *(
+        "",
+        "",
+        ", photo",
+        ", oil painting",
+        " in a dark room",
+        " on a street",
+        ", cartoon style",
+        " in a forest",
+        ", digital art",
+    ),
     ", poster",
 )
 PER_PREDICATE = 5

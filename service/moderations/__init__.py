@@ -1,0 +1,1 @@
+"""What the content filters say of a text or a picture, asked outright."""

@@ -1,0 +1,83 @@
+"""The prompt filter with its classifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contract.settings import BUNDLED_MODEL
+from safety.policy import Policy
+from safety.prompt_filter import PromptFilter
+from safety.semantic.classifier import WINDOW_WORDS, Classifier, windows
+from safety.semantic.tower import SentenceTower, TowerMissing
+
+FILTER = PromptFilter.load(BUNDLED_MODEL)
+# Of the training half, with no listed word in it.
+UNLISTED = "how to tie a noose for yourself"
+
+
+def test_it_refuses_what_no_list_has():
+    assert replace(FILTER, classifier=None, lexicon=None).check(UNLISTED).allowed
+    assert FILTER.check(UNLISTED).categories == ("self-harm",)
+
+
+def test_the_scores_tell_of_every_category():
+    verdict = FILTER.check("a red apple")
+
+    assert verdict.allowed
+    assert set(verdict.scores) == {"sexual", "sexual/minors", "violence/graphic", "hate", "self-harm"}
+    assert max(verdict.scores.values()) < 0.5
+
+
+def test_a_listed_word_scores_one():
+    assert FILTER.check("a nude woman").scores["sexual"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("spoken", "category"), [("una mujer desnuda", "sexual"), ("裸体女人", "sexual"), ("самоубийство", "self-harm")]
+)
+def test_other_languages_are_read(spoken: str, category: str):
+    assert category in FILTER.check(spoken).categories
+
+
+def test_words_pulled_apart_are_found_where_two_make_the_term():
+    assert "violence/graphic" in FILTER.check("a   s e v e r e d   h e a d").categories
+
+
+def test_one_sentence_among_many_is_not_lost():
+    assert not FILTER.check("a red apple on a table and a green house by the lake, " * 8 + UNLISTED).allowed
+
+
+def test_the_operator_s_threshold_counts():
+    assert replace(FILTER, policy=Policy(thresholds={"self-harm": 1.0})).check(UNLISTED).allowed
+
+
+def test_a_category_that_is_left_out_is_scored_and_not_refused():
+    verdict = replace(FILTER, policy=Policy.read("sexual/minors", None)).check("a nude woman")
+
+    assert (verdict.categories, verdict.matches, verdict.scores["sexual"]) == ((), (), 1.0)
+
+
+def test_windows_cover_every_word():
+    words = [str(number) for number in range(100)]
+    cut = windows(words)
+
+    assert set(" ".join(cut).split()) == set(words)
+    assert max(len(one.split()) for one in cut) <= WINDOW_WORDS
+
+
+def test_heads_of_another_tower_are_not_used():
+    tower = SentenceTower.load(BUNDLED_MODEL)
+    digest, tower.digest = tower.digest, "0" * 64
+    try:
+        with pytest.raises(TowerMissing, match="another"):
+            Classifier.load(tower)
+    finally:
+        tower.digest = digest
+
+
+def test_a_text_without_words_scores_nothing():
+    assert max(FILTER.check("?!").scores.values()) == 0.0
+    assert np.isfinite(list(FILTER.check("🍎").scores.values())).all()
