@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         default=0.7, description="Longest wait for a connection to the queue; with the next, what bounds an outage's 503."
     )
     queue_reply_timeout_seconds: Seconds = Field(default=1.2, description="Longest wait for one reply of the queue.")
+    durable: bool = Field(
+        default=False,
+        description="Whether a job is on disk before it is acknowledged (appendfsync always). Otherwise a crash of the machine, "
+        "not of a process, may lose the last second.",
+    )
     max_queue_depth: Count = Field(default=1000, description="Interactive jobs that may wait; more are refused with 429.")
     max_batch_depth: Count = Field(default=10_000, description="Batch jobs that may wait; more are refused with 429.")
     max_queue_depth_per_key: Count = Field(

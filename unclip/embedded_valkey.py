@@ -58,7 +58,8 @@ class EmbeddedValkey:
             f'dir "{_quoted(str(self.folder))}"',
             f"logfile {LOG_FILE}",
             "appendonly yes",
-            "appendfsync everysec",  # a crash of the machine, not of the server, may lose the last second
+            # everysec: a crash of the machine, not of the server, may lose the last second.
+            f"appendfsync {'always' if self.settings.durable else 'everysec'}",
             "maxmemory-policy noeviction",  # a queue must refuse rather than forget
             'save ""',
         ]

@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import ConnectionError, TimeoutError
 
 from contract.catalog import read_model_info
+from contract.durability import shortcomings
 from contract.logs import configure_logging
 from contract.queue import connect, queue_name
 from contract.settings import Settings
@@ -89,6 +90,8 @@ def meet_queue(settings: Settings, stop: StopRequest) -> EngineWorker | None:
             ttl_seconds = settings.worker_heartbeat_ttl_seconds
             worker = EngineWorker([queue_name()], connection, ttl_seconds, settings.result_ttl_seconds)
             worker.start()
+            for short in shortcomings(connection, settings):
+                log.warning("the queue's server may lose jobs", reason=short)
             return worker
         except (ConnectionError, TimeoutError) as error:
             log.warning("the queue does not answer; waiting for it", reason=f"{type(error).__name__}: {error}")

@@ -16,8 +16,8 @@ def started():
     """Starts embedded servers, and ends them with the test."""
     servers: list[EmbeddedValkey] = []
 
-    def start(folder) -> EmbeddedValkey:
-        server = EmbeddedValkey(Settings(data_dir=folder))
+    def start(folder, **settings) -> EmbeddedValkey:
+        server = EmbeddedValkey(Settings(data_dir=folder, **settings))
         servers.append(server)
         server.start()
         return server
@@ -88,3 +88,11 @@ def test_a_broken_queue_file_is_a_failed_start_with_the_servers_own_words(tmp_pa
 
     with pytest.raises(StartFailed, match=r"valkey stopped while starting.*manifest"):
         started(tmp_path)
+
+
+@pytest.mark.parametrize(("durable", "appendfsync"), [(False, "everysec"), (True, "always")])
+def test_durable_means_on_disk_before_it_is_acknowledged(tmp_path, started, durable, appendfsync):
+    server = started(tmp_path, durable=durable)
+
+    with redis.Redis.from_url(server.url) as client:
+        assert client.config_get("appendfsync") == {"appendfsync": appendfsync}
