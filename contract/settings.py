@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     queue_reply_timeout_seconds: Seconds = Field(default=1.2, description="Longest wait for one reply of the queue.")
     durable: bool = Field(
         default=False,
-        description="Whether a job is on disk before it is acknowledged (appendfsync always). Otherwise a crash of the machine, "
-        "not of a process, may lose the last second.",
+        description="Whether a job is on disk before it is acknowledged (appendfsync always). Otherwise a crash of the "
+        "machine, not of a process, may lose the last second.",
     )
     max_queue_depth: Count = Field(default=1000, description="Interactive jobs that may wait; more are refused with 429.")
     max_batch_depth: Count = Field(default=10_000, description="Batch jobs that may wait; more are refused with 429.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
@@ -48,6 +48,7 @@ READING = Patience(timedelta(seconds=0.8), timedelta(seconds=1.4), timedelta(sec
 # Only workers write; a picture of some megabytes on a slow line takes its time.
 WRITING = Patience(timedelta(seconds=0.8), timedelta(seconds=20), timedelta(seconds=60), timedelta(seconds=1))
 MAX_REPEATS = 3
+LIST_CHUNK = 500
 FIRST_PAUSE = timedelta(milliseconds=20)
 
 
@@ -136,6 +137,19 @@ class ImageStore:
                 for chunk in obstore.list(self._writer, prefix=f"{kind}/{job_id}"):
                     obstore.delete(self._writer, [entry["path"] for entry in chunk])
 
+    def aged(self, before: datetime) -> Iterator[Sequence[str]]:
+        """Yield, some hundreds at a time, the ids of whatever was stored before this moment."""
+        for kind in ("images", "latents", "uploads"):
+            with _outages():
+                chunks = iter(obstore.list(self._writer, prefix=kind, chunk_size=LIST_CHUNK))
+            while True:
+                with _outages():
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                found = [_id_of(entry["path"]) for entry in chunk if entry["last_modified"] < before]
+                yield [thing_id for thing_id in found if thing_id is not None]
+
     def ping(self) -> None:
         """Return if the store answers, raise StoreDown if not: the bucket can be listed, or the folder written to."""
         if self._folder is not None:
@@ -155,6 +169,16 @@ def _key(image_id: str) -> str:
     if match := UPLOAD_ID.fullmatch(image_id):
         return f"uploads/{match[1]}"
     raise ImageNotFound(image_id)
+
+
+def _id_of(path: str) -> str | None:
+    """Return the id of what lies at a path; None for what is none of ours."""
+    kind, _, rest = path.partition("/")
+    found = {"images": "{}", "latents": "lat_{}", "uploads": "up_{}"}.get(kind, "").format(rest.replace("/", "-"))
+    try:
+        return found if _key(found) == path else None
+    except ImageNotFound:
+        return None
 
 
 def content_type_of(data: bytes) -> str:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from contract.record import JobFault, JobResult
 from contract.trace import origin_of
 from workers.backoff import Backoff
+from workers.commands import SHUTDOWN, STOPS, Command, Commands
 from workers.engine import Order
 from workers.previews import PreviewBoard, encode_preview
 from workers.progress import ProgressBoard
@@ -72,6 +73,8 @@ class Clerk:
         self.for_engine: queues.SimpleQueue[Order | Drop] = queues.SimpleQueue()
         self.error: BaseException | None = None
         self.engine_seen_at = clock()
+        self.on_shutdown: Callable[[], None] = lambda: None
+        self._commands = Commands(worker.connection, worker.name)
         self._holdings: dict[str, Holding] = {}
         self._drawing: dict[str, int] = {}
         self._ended: queues.SimpleQueue[tuple[str, JobResult | JobFault]] = queues.SimpleQueue()
@@ -159,6 +162,8 @@ class Clerk:
             self.worker.publish_counters(self.tally.counters(sum(list(self._drawing.values())), len(self._holdings)))
             self._is_suspended = self.worker.is_suspended
             self._done("beat", self.pace.beat_seconds)
+            for command in self._commands.heard():
+                self._obey(command)
         self._record_ends()
         if self._holdings and self._is_due("cancels"):
             self._pass_on_cancels()
@@ -240,6 +245,18 @@ class Clerk:
                 self._log.info("a job has ended elsewhere", job_id=job_id)
                 self.worker.let_go(self._holdings[job_id])
                 self._forget(job_id)
+
+    def _obey(self, command: Command) -> None:
+        """Do what an operator asks of this worker by RQ's own commands."""
+        if command.name == SHUTDOWN:
+            self._log.info("told to stop by a command")
+            self.on_shutdown()
+        elif command.name in STOPS and command.job_id in self._holdings and command.job_id not in self._unrecorded:
+            self._log.info("told to stop a job by a command", job_id=command.job_id)
+            self.for_engine.put(Drop(command.job_id))
+            self._unrecorded[command.job_id] = None
+        else:
+            self._log.warning("a command that means nothing here", command=command.name)
 
     def _report_progress(self) -> None:
         due = self.board.due()

@@ -72,6 +72,7 @@ class Loop(Generic[AnyRow]):
         self.publisher = publisher
         self.stop = stop
         self.drain_seconds = drain_seconds
+        clerk.on_shutdown = stop.ask
         self._drain_until: float | None = None
         self._log = structlog.get_logger(__name__)
 

@@ -30,6 +30,7 @@ from workers.picture_check import load_check
 from workers.provenance import Provenance
 from workers.publish import Publisher
 from workers.recovery import Recovery
+from workers.sweep import sweeping
 from workers.tally import Tally
 from workers.worker import EngineWorker
 
@@ -76,7 +77,8 @@ def serve(
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
     engine = Engine(cascade, budget, costs=costs)
     engine.tally = clerk.tally = Tally(read_model_info(settings.model_folder).name, device)
-    Loop(engine, clerk, publisher, stop, settings.drain_seconds, inputs).run()
+    with sweeping(settings, store):
+        Loop(engine, clerk, publisher, stop, settings.drain_seconds, inputs).run()
     log.info("worker stopped")
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NoReturn, cast
 
 import structlog
@@ -24,7 +25,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
-from rq.utils import as_text
+from rq.utils import as_text, now
 from rq.worker import BaseWorker, WorkerStatus
 
 from contract.ended import tell
@@ -47,6 +48,11 @@ from workers.ends import (
     write_success,
 )
 from workers.turns import Turns
+
+LATER_RELEASE_PATIENCE = timedelta(minutes=2)
+"""While workers are replaced one by one, a job may come that only the later release can read; so long it is left to that."""
+LEAVE_SECONDS = 0.5
+"""How long a worker leaves the queue of such a job to others."""
 
 # A job that has expired, or is another worker's by now, gets no progress from us. KEYS: job. ARGV: attempt, meta.
 REPORT = f"""
@@ -85,6 +91,7 @@ class EngineWorker(BaseWorker):
         self.turns = Turns()
         self._waiting = connection.register_script(WAITING)
         self._report = connection.register_script(REPORT)
+        self._left_until: dict[str, float] = {}
         self._server_ahead_seconds: float | None = None
         self._log = structlog.get_logger(__name__)
 
@@ -267,9 +274,10 @@ class EngineWorker(BaseWorker):
         return None, None
 
     def _waiting_now(self) -> set[str]:
-        """The queues, in any lane, that have a job waiting."""
+        """The queues, in any lane, that have a job waiting, without those that are left to others for a moment."""
         flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in LANES])
-        return {name_of_list(as_text(key)) for key in flat[::2]}
+        self._left_until = {name: until for name, until in self._left_until.items() if until > time.monotonic()}
+        return {name_of_list(as_text(key)) for key in flat[::2]}.difference(self._left_until)
 
     def _queue(self, name: str) -> Queue:
         return Queue(name, connection=self.connection, serializer=self.serializer)
@@ -288,6 +296,10 @@ class EngineWorker(BaseWorker):
                     job = self._queued_job(job_id)
                     pipe.multi()
                     pipe.lrem(queue.intermediate_queue_key, 1, job_id)
+                    if job is not None and self._is_for_a_later_release(job):
+                        pipe.rpush(queue.key, job_id)
+                        self._left_until[queue.name] = time.monotonic() + LEAVE_SECONDS
+                        job = None
                     if job is None:
                         pipe.execute()
                         return None
@@ -316,6 +328,19 @@ class EngineWorker(BaseWorker):
             self._log.exception("a job's record cannot be read; it is dropped", job_id=job_id)
             return None
         return job if job.get_status(refresh=False) == JobStatus.QUEUED else None
+
+    def _is_for_a_later_release(self, job: Job) -> bool:
+        """Whether a job of our function has a spec that we cannot read, and is young enough to wait for who can."""
+        try:
+            if job.func_name != DRAW or now() - job.created_at >= LATER_RELEASE_PATIENCE:
+                return False
+            read_spec(job.kwargs.get("spec"))
+        except (ValidationError, AttributeError):
+            self._log.warning("a job has a spec that this release cannot read; it is left to a later one", job_id=job.id)
+            return True
+        except DeserializationError:
+            return False
+        return False
 
     def _conclude(self, holding: Holding, write: Callable[[Pipeline], None]) -> bool:
         """Write what becomes of a job, in the one transaction that also finds it still ours; else only remove our traces.

@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 from rq.worker import Worker
 
+from contract.ended import ENDED, read_entries
 from contract.queue import DRAW
 from contract.record import Progress
 from contract.states import JobState
@@ -74,11 +75,26 @@ def test_another_functions_job_is_refused_without_importing_it(rq_queue, worker,
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"prompt": "no more"}, "a cat", {**make_spec().model_dump(), "steps": 0}])
-def test_a_spec_of_another_shape_is_refused(rq_queue, worker, spec):
-    rq_queue.enqueue(DRAW, kwargs={"spec": spec})
+def test_a_spec_of_another_shape_is_refused_in_the_end(rq_queue, worker, redis, spec):
+    job = rq_queue.enqueue(DRAW, kwargs={"spec": spec})
+    redis.hset(job.key, "created_at", "2026-01-01T00:00:00.000000Z")
     with pytest.raises(Refused) as refused:
         worker.spec_of(worker.claim())
     assert refused.value.fault.code == "invalid_spec"
+
+
+def test_a_spec_that_a_later_release_can_read_is_left_to_it(jobs, rq_queue, worker, redis, monkeypatch):
+    later = rq_queue.enqueue(DRAW, kwargs={"spec": {**make_spec().model_dump(mode="json"), "new_field": 1}})
+    ann = submitted(jobs, key="ann")
+    taken = [worker.claim(), worker.claim(), worker.claim()]
+    assert [holding.id for holding in taken if holding] == [ann], "its queue is left to others, the other queues are not"
+    assert (rq_queue.job_ids, later.get_status()) == ([later.id], JobStatus.QUEUED)
+    assert [entry.job_id for entry in read_entries(redis.xrange(ENDED))] == [ann]
+    monkeypatch.setattr("workers.worker.LEAVE_SECONDS", 0)
+    worker._left_until.clear()
+    behind = submitted(jobs)
+    assert worker.claim() is None
+    assert worker.claim().id == behind
 
 
 def test_arguments_that_are_no_json_are_refused(jobs, worker, redis):
