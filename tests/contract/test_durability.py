@@ -15,8 +15,7 @@ def configured(redis):
     before = {}
 
     def configure(**values: str) -> None:
-        for name, value in values.items():
-            name = name.replace("_", "-")
+        for name, value in {name.replace("_", "-"): value for name, value in values.items()}.items():
             before.setdefault(name, redis.config_get(name)[name])
             redis.config_set(name, value)
 

@@ -49,7 +49,7 @@ def test_our_submit_leaves_the_records_that_rqs_own_leaves(jobs, redis):
     ours = jobs.submit(make_spec()).id
     mine = redis.hgetall(f"rq:job:{ours}")
     queue = Queue(queue_name(), connection=redis, serializer=JSONSerializer)
-    theirs = queue.enqueue_job(jobs._new_job(queue, make_spec()))
+    theirs = queue.enqueue_job(jobs._new_job(queue, make_spec(), "f" * 32))
     assert mine.keys() == redis.hgetall(theirs.key).keys()
     varying = {b"created_at", b"enqueued_at"}
     assert {k: v for k, v in mine.items() if k not in varying} == {
