@@ -12,7 +12,7 @@ from contract.settings import Settings
 @pytest.fixture
 def configured(redis):
     """Sets what a test needs, and puts it back."""
-    before = {}
+    before: dict[str, str] = {}
 
     def configure(**values: str) -> None:
         for name, value in {name.replace("_", "-"): value for name, value in values.items()}.items():
