@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     key_read_rate: Rate | None = Field(
         default="3000/minute", description="How often a key may read, unless it has a rate of its own."
     )
+    url_secret: SecretStr | None = Field(
+        default=None, description="What picture addresses are signed with; empty: made once, and kept in Redis."
+    )
     cors_origins: str | None = Field(
         default=None, description="Web origins whose pages may call the API, with commas between them; * for any."
     )
@@ -161,6 +164,8 @@ class Settings(BaseSettings):
         default=None, description="PEM file with the certificate chain that signs them; empty: one made in the data folder."
     )
     signing_key_file: Folder | None = Field(default=None, description="PEM file with its ES256 private key.")
+
+    api_key: SecretStr | None = Field(default=None, description="API key that the command line sends.")
 
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs: auto, cpu, cuda or cuda:N."

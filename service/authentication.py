@@ -15,7 +15,7 @@ from service.gate import Gate
 
 METRICS_PATH = "/metrics"
 _GUARDED = re.compile(rf"/v1(/.*)?|{METRICS_PATH}", re.DOTALL)
-# A picture's address can be signed instead: its handler looks for one or the other.
+# A picture's address can be signed instead: then its handler decides.
 _SIGNABLE = re.compile(r"/v1/images/[^/]+")
 _READING = ("GET", "HEAD")
 
@@ -34,7 +34,7 @@ class Authentication:
             return
         token = bearer_token(Headers(scope=scope))
         caller = None
-        if token is not None or not _may_be_signed(scope):
+        if token is not None or not _says_it_is_signed(scope):
             try:
                 caller = await self.gate.admit(token, scope_needed(scope["method"], scope["path"]))
             except UnclipError as error:
@@ -57,5 +57,6 @@ def scope_needed(method: str, path: str) -> KeyScope:
     return "read" if method in _READING else "generate"
 
 
-def _may_be_signed(scope: Scope) -> bool:
-    return scope["method"] in _READING and _SIGNABLE.fullmatch(scope["path"]) is not None
+def _says_it_is_signed(scope: Scope) -> bool:
+    is_signable = scope["method"] in _READING and _SIGNABLE.fullmatch(scope["path"]) is not None
+    return is_signable and b"signature=" in scope["query_string"]

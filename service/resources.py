@@ -17,6 +17,7 @@ from contract.settings import Settings
 from contract.store import ImageStore
 from contract.watch import JobWatch
 from service.admission import Admission
+from service.callers import LOCAL, CallerIfAny
 from service.gate import Gate
 from service.health.service import HealthService
 from service.images.service import ImagesService
@@ -26,6 +27,7 @@ from service.metrics import Metrics
 from service.moderations.service import ModerationsService
 from service.offload import Offload
 from service.prompt_guard import PromptGuard
+from service.signing import Signing
 from service.uploads.inputs import InputsService
 from service.urls import PublicUrls
 
@@ -45,6 +47,7 @@ class Resources:
     moderations: ModerationsService
     health: HealthService
     gate: Gate
+    signing: Signing
     metrics: Metrics
     offload: Offload
     public_base_url: str | None
@@ -73,6 +76,7 @@ class Resources:
             moderations=ModerationsService(guard, inputs),
             health=HealthService(queue, images, offload),
             gate=Gate(redis, settings, offload),
+            signing=Signing(redis, settings, offload),
             metrics=metrics,
             offload=offload,
             public_base_url=settings.public_base_url,
@@ -119,8 +123,14 @@ def _model(request: Request) -> ModelInfo:
     return _resources(request).model
 
 
-def _urls(request: Request) -> PublicUrls:
-    return PublicUrls(_resources(request).public_base_url or str(request.base_url))
+async def _urls(request: Request, caller: CallerIfAny) -> PublicUrls:
+    resources = _resources(request)
+    base_url = resources.public_base_url or str(request.base_url)
+    return PublicUrls(base_url, await resources.signing.signer() if caller not in (None, LOCAL) else None)
+
+
+def _signing(request: Request) -> Signing:
+    return _resources(request).signing
 
 
 def _claims(request: Request) -> Claims:
@@ -148,4 +158,5 @@ Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]
 ClaimsHeld = Annotated[Claims, Depends(_claims)]
 Offloading = Annotated[Offload, Depends(_offload)]
+Signed = Annotated[Signing, Depends(_signing)]
 Urls = Annotated[PublicUrls, Depends(_urls)]

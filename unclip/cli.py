@@ -110,7 +110,7 @@ def generate(
     import json
 
     from contract.errors import SettingsWrong
-    from unclip.client import UnclipClient
+    from unclip.client import client_of
     from unclip.generate import Request, find_service, report
     from unclip.generate import generate as draw
 
@@ -122,7 +122,8 @@ def generate(
     of_decoder |= {"guidance_mode": guidance_mode, "stop_at": stop_at}
     request = Request(prompt, n=n, size=size, seed=seed, model=model, upsample_steps=upsample_steps, **of_decoder, **of_prior)
     console = stderr_console()
-    with find_service(read_settings(), url, own=own_service, console=console) as address, UnclipClient(address) as client:
+    settings = read_settings()
+    with find_service(settings, url, own=own_service, console=console) as address, client_of(address, settings) as client:
         drawn = draw(client, request, out, console)
         if as_json:
             typer.echo(json.dumps(drawn.as_json(), ensure_ascii=False))

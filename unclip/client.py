@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contract.settings import Settings
 from unclip.errors import ApiError, ServiceUnreachable
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
@@ -104,9 +105,10 @@ class UnclipClient:
     Every method raises ApiError for an error reply and ServiceUnreachable when no reply came.
     """
 
-    def __init__(self, base_url: str, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, base_url: str, *, timeout_seconds: float = 30.0, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_seconds, follow_redirects=False)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_seconds, follow_redirects=False)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +124,9 @@ class UnclipClient:
         """True when an unclip service answers at the address."""
         try:
             return any(model.owned_by == "unclip" for model in self.models())
-        except (ApiError, ServiceUnreachable):
+        except ApiError as error:
+            return error.api_code == "invalid_api_key"
+        except ServiceUnreachable:
             return False
 
     def models(self) -> tuple[Model, ...]:
@@ -177,6 +181,11 @@ class UnclipClient:
         if reply.is_success:
             return reply
         raise api_error(reply)
+
+
+def client_of(address: str, settings: Settings) -> UnclipClient:
+    """Return a client of a service, with the API key that the settings hold."""
+    return UnclipClient(address, api_key=settings.api_key.get_secret_value() if settings.api_key else None)
 
 
 def api_error(reply: httpx.Response) -> ApiError:

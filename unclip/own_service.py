@@ -17,7 +17,7 @@ from unclip.processes import Child, unclip_command
 
 START_SECONDS = 90.0
 # The call keeps to the embedded parts, whatever a deployment's variables say.
-NOT_INHERITED = ("UNCLIP_REDIS_URL", "UNCLIP_STORAGE_URL", "UNCLIP_PUBLIC_BASE_URL")
+NOT_INHERITED = ("UNCLIP_REDIS_URL", "UNCLIP_STORAGE_URL", "UNCLIP_PUBLIC_BASE_URL", "UNCLIP_API_KEYS")
 
 
 @contextmanager

@@ -207,10 +207,11 @@ def resume(
 
 def _run(operation: str, fields: Callable[[UnclipClient], dict[str, Any]], title: str, how: Any, url: str | None) -> None:
     from unclip.cli import read_settings, stderr_console
-    from unclip.client import UnclipClient
+    from unclip.client import client_of
     from unclip.generate import find_service
     from unclip.operations import carry_out
 
     console = stderr_console()
-    with find_service(read_settings(), url, own=False, console=console) as address, UnclipClient(address) as client:
+    settings = read_settings()
+    with find_service(settings, url, own=False, console=console) as address, client_of(address, settings) as client:
         carry_out(client, {"operation": operation, **fields(client)}, title, how, console)

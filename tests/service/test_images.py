@@ -46,5 +46,6 @@ def test_a_picture_is_given_while_the_queue_is_away(settings: Settings, painter:
     with TestClient(create_app(settings)) as client:
         job_id = client.post("/v1/jobs", json={"operation": "generate", "prompt": "a red apple"}).json()["id"]
         painter.succeed(painter.start())
-    with TestClient(create_app(settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{closed_port}"}))) as client:
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{closed_port}", "api_keys": "off"})
+    with TestClient(create_app(away)) as client:
         assert client.get(f"/v1/images/{job_id}-0").status_code == 200
