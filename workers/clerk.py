@@ -9,13 +9,16 @@ from __future__ import annotations
 import queue as queues
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
 
+from contract.lanes import LANES, lane_and_key
 from contract.record import JobFault, JobResult
+from contract.spec import Lane
 from contract.trace import origin_of
 from workers.backoff import Backoff
 from workers.commands import SHUTDOWN, STOPS, Command, Commands
@@ -57,7 +60,7 @@ class Pace:
 
 
 class Clerk:
-    """Stands between the queue and the engine. `rows`: rows in flight at which nothing more is claimed."""
+    """Stands between the queue and the engine. `rows`: in flight, at which a lane claims no more; batches have half."""
 
     def __init__(
         self, worker: EngineWorker, recovery: Recovery, pace: Pace, rows: int, clock: Callable[[], float] = time.monotonic
@@ -174,14 +177,15 @@ class Clerk:
             self.worker.discover()
             self.recovery.run(*self.worker.queues)
             self._done("recovery", self.pace.recovery_seconds)
-        if not (self._has_room() and self._claim()):
+        lanes = self._open_lanes() if self._has_room() else ()
+        if not (lanes and self._claim(lanes)):
             self._collect_ends(TURN_SECONDS)
 
-    def _claim(self) -> bool:
+    def _claim(self, lanes: Sequence[Lane]) -> bool:
         """Claim a job if there is one. Returns False when it found none and did not wait for one either."""
         # With nothing in hand, wait at the bell: the next job begins at once.
         can_wait = self.is_done
-        holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0)
+        holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0, lanes)
         if holding is None:
             return can_wait
         before = self._holdings.get(holding.id)
@@ -293,9 +297,18 @@ class Clerk:
             and not self._is_suspended
             and not self._is_stuck()
             and not self._closing.is_set()
-            and sum(list(self._drawing.values())) < self.rows
             and len(self._holdings) < MAX_HOLDINGS
         )
+
+    def _open_lanes(self) -> Sequence[Lane]:
+        """The lanes that may have another job in the engine: each has rows of its own, so that none keeps the other out."""
+        rows: Counter[str] = Counter()
+        for job_id, count in list(self._drawing.items()):
+            holding = self._holdings.get(job_id)
+            lane, _ = (lane_and_key(holding.queue.name) if holding else None) or (LANES[0], "")
+            rows[lane] += count
+        most = dict(zip(LANES, (self.rows, max(1, self.rows // 2)), strict=True))
+        return [lane for lane in LANES if rows[lane] < most[lane]]
 
     def _is_stuck(self) -> bool:
         return self.clock() - self.engine_seen_at >= STALL_SECONDS

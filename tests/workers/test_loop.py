@@ -124,6 +124,24 @@ def test_a_caller_who_asks_sees_previews_at_most_five_times_a_second(jobs, redis
     assert read_preview(redis, unwatched) is None
 
 
+def test_a_large_batch_keeps_no_interactive_job_out_of_the_engine(jobs, start):
+    start(step_seconds=0.01)
+    batch = jobs.submit(make_spec(n=10, steps=60, lane="batch")).id
+    wait(jobs, batch, lambda record: record.state is JobState.RUNNING)
+    assert wait(jobs, jobs.submit(make_spec(steps=3)).id).state is JobState.SUCCEEDED
+    assert jobs.fetch(batch).state is JobState.RUNNING
+
+
+def test_a_batch_is_not_starved_by_interactive_jobs(jobs, start):
+    start(step_seconds=0.002)
+    interactive = [jobs.submit(make_spec(seed=seed, n=8, steps=40)).id for seed in range(4)]
+    batch = jobs.submit(make_spec(steps=3, lane="batch")).id
+    assert wait(jobs, batch).state is JobState.SUCCEEDED
+    assert any(not jobs.fetch(job_id).state.is_terminal for job_id in interactive)
+    for job_id in interactive:
+        wait(jobs, job_id, seconds=60)
+
+
 def test_the_fleets_monitor_sees_what_the_worker_counts(jobs, redis, start):
     running = start()
     wait(jobs, jobs.submit(make_spec(n=2)).id)
