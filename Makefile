@@ -13,7 +13,7 @@ ARGS ?=
 export PROMPT SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock bench bench-gpu bench-recovery
+.PHONY: help setup demo serve test faults soak check format lock bench bench-gpu bench-recovery
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ check: setup ## formatting, lint, types, and who may import whom
 	@$(VENV) -m ruff check .
 	@$(VENV) -m mypy
 	@$(VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+faults: setup ## 200 rounds of seeded faults over a whole installation, about an hour (ARGS="--rounds 1 --seed 7" for one)
+	@$(VENV) -m tests.faults $(ARGS)
+
+soak: setup ## ten thousand tiny jobs: memory, open files and keys must stay flat
+	@$(VENV) -m tests.faults.soak $(ARGS)
 
 bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="cpu submit" for some); 10 to 20 minutes
 	@$(VENV) -m bench $(ARGS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -29,7 +31,7 @@ def configure_logging(level: str, libraries: str = "info") -> None:
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Lines(sys.stderr))),
     )
     handler = logging.StreamHandler(sys.stderr)
     # On the handler: some libraries set the level of their own loggers.
@@ -41,3 +43,21 @@ def configure_logging(level: str, libraries: str = "info") -> None:
         )
     )
     logging.basicConfig(level=handler.level, handlers=[handler], force=True)
+
+
+class Lines:
+    """Writes where it can. A log on a full disk, or one that nobody reads any more, must not end the work that it tells of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose the line."""
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or leave it."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import obstore
 from PIL import Image
 from pydantic import SecretStr
 from rq import Queue
@@ -162,12 +163,10 @@ class Installation:
 
     def strays(self, records: dict[str, JobRecord]) -> list[str]:
         """Return the pictures whose job did not succeed."""
-        folder = self.bucket.folder / "buckets" / BUCKET / "faults" / "images"
-        held = [path for path in folder.glob("*/*") if path.is_file()]
         return [
-            f"{path.parent.name}-{path.name}"
-            for path in held
-            if getattr(records.get(path.parent.name), "state", None) is not JobState.SUCCEEDED
+            picture
+            for picture in pictures_in(self.store)
+            if getattr(records.get(picture.partition("-")[0]), "state", None) is not JobState.SUCCEEDED
         ]
 
     def _ids(self) -> set[str]:
@@ -221,6 +220,12 @@ def installed(folder: Path, shape: Shape | None = None) -> Iterator[Installation
         stack.callback(installation.valkey.end)
         installation.wait_until_ready()
         yield installation
+
+
+def pictures_in(store: ImageStore) -> list[str]:
+    """Return the ids of all pictures that a store lists."""
+    paths = [entry["path"] for chunk in obstore.list(store._reader, prefix="images") for entry in chunk]
+    return ["-".join(path.split("/")[-2:]) for path in paths]
 
 
 def write_model_index(folder: Path) -> Path:

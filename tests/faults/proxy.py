@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
@@ -55,7 +56,8 @@ class Link:
     def __init__(self, server_port: int, on_loop: Callable[[Callable[[], None]], None]) -> None:
         self.server_port = server_port
         self.port = 0
-        self.connections = 0
+        self.carried: Counter[Side] = Counter()
+        """Bytes so far, by the side they went to."""
         self._on_loop = on_loop
         self._wires: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,7 +125,6 @@ class Link:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self.connections += 1
         mine = {writer}
         self._wires.add(writer)
         try:
@@ -165,5 +166,6 @@ class Link:
                     return
                 if left is not None:
                     self._cut_after[towards] = left - len(data)
+                self.carried[towards] += len(data)
                 writer.write(data)
                 await writer.drain()

