@@ -7,7 +7,8 @@ UnclipError
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  ├─ InvalidForm · InvalidImage (InvalidMask) · UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
-├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound) · JobGone 410 · MethodNotAllowed
+├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound · WebhookNotFound) · JobGone 410 ·
+│                                 MethodNotAllowed
 ├─ KeyRefused          401        InvalidKey · ScopeMissing 403; KeyNotFound 404
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
 ├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs · UploadsBusy (Retry-After)
@@ -309,6 +310,15 @@ class JobGone(AccessError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} was kept for as long as finished jobs are, and is gone", param="id")
+
+
+class WebhookNotFound(NotFound):
+    """An id that names no webhook endpoint of the caller's."""
+
+    code = "webhook_endpoint_not_found"
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(f"there is no webhook endpoint {shortened(endpoint_id)!r}", param="id")
 
 
 class ImageNotFound(NotFound):

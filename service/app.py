@@ -27,6 +27,7 @@ from service.openai import endpoints as openai
 from service.resources import Resources
 from service.security_headers import SecurityHeaders
 from service.uploads import endpoints as uploads
+from service.webhooks import endpoints as webhooks
 
 DESCRIPTION = """\
 A self-hosted DALL·E 2: prompts in, pictures out, through an unCLIP cascade (prior, 64-pixel decoder, upsampler).
@@ -77,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, moderations, jobs, bulk, uploads, images):
+    for resource in (openai, moderations, jobs, bulk, uploads, webhooks, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)

@@ -61,6 +61,7 @@ from contract.errors import (
     UrlRefused,
     UrlUnreachable,
     WaitTimedOut,
+    WebhookNotFound,
     shortened,
 )
 from contract.spec import SIZES
@@ -248,6 +249,7 @@ EXAMPLES: Mapping[type[UnclipError], UnclipError] = {
         UrlRefused("https://10.0.0.1/a.png", "it does not lead to a public address"),
         UrlUnreachable("https://example.com/a.png", "it answered with status 404"),
         WaitTimedOut(_JOB_ID, 580),
+        WebhookNotFound(f"we_{_JOB_ID}"),
     )
 }
 

@@ -16,6 +16,7 @@ from contract.queue import connect
 from contract.settings import Settings
 from contract.store import ImageStore
 from contract.watch import JobWatch
+from contract.webhooks import WebhookBook
 from service.admission import Admission
 from service.callers import LOCAL, CallerIfAny
 from service.gate import Gate
@@ -30,6 +31,7 @@ from service.prompt_guard import PromptGuard
 from service.signing import Signing
 from service.uploads.inputs import InputsService
 from service.urls import PublicUrls
+from service.webhooks.service import WebhooksService
 
 PARTS = {QueueDown: "queue", StoreDown: "store"}
 """What the metrics call the parts, by their outages."""
@@ -45,6 +47,7 @@ class Resources:
     images: ImagesService
     inputs: InputsService
     moderations: ModerationsService
+    webhooks: WebhooksService
     health: HealthService
     gate: Gate
     signing: Signing
@@ -65,7 +68,8 @@ class Resources:
         store = ImageStore.open(settings)
         images = ImagesService(store, offload)
         jobs = JobsService(queue, JobWatch(redis), images, offload, settings.sync_wait_seconds)
-        inputs = InputsService(settings, redis, store, jobs, Outbound(settings.outbound_networks), offload)
+        outbound = Outbound(settings.outbound_networks)
+        inputs = InputsService(settings, redis, store, jobs, outbound, offload)
         guard = PromptGuard.load(settings)
         return cls(
             model=model,
@@ -74,6 +78,7 @@ class Resources:
             images=images,
             inputs=inputs,
             moderations=ModerationsService(guard, inputs),
+            webhooks=WebhooksService(WebhookBook(redis), outbound, offload, settings.result_ttl_seconds),
             health=HealthService(queue, images, offload),
             gate=Gate(redis, settings, offload),
             signing=Signing(redis, settings, offload),
@@ -109,6 +114,10 @@ def _inputs(request: Request) -> InputsService:
 
 def _moderations(request: Request) -> ModerationsService:
     return _resources(request).moderations
+
+
+def _webhooks(request: Request) -> WebhooksService:
+    return _resources(request).webhooks
 
 
 def _health(request: Request) -> HealthService:
@@ -156,6 +165,7 @@ Moderations = Annotated[ModerationsService, Depends(_moderations)]
 Health = Annotated[HealthService, Depends(_health)]
 Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]
+Webhooks = Annotated[WebhooksService, Depends(_webhooks)]
 ClaimsHeld = Annotated[Claims, Depends(_claims)]
 Offloading = Annotated[Offload, Depends(_offload)]
 Signed = Annotated[Signing, Depends(_signing)]

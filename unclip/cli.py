@@ -84,6 +84,16 @@ def worker() -> None:
 
 
 @app.command()
+def webhooks() -> None:
+    """Tell webhooks what becomes of jobs, for deployment. Needs UNCLIP_REDIS_URL."""
+    settings = read_settings()
+    _ = settings.queue_url
+    from workers.webhooks.main import run
+
+    run(settings)
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Same seed, same picture  [default: chosen]")] = None,

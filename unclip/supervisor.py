@@ -22,6 +22,7 @@ from workers.backoff import Backoff
 Say = Callable[[str], None]
 LOOK_SECONDS = 0.1
 API_GRACE_SECONDS = 3.0  # for replies under way once the worker has drained
+WEBHOOKS_GRACE_SECONDS = 16.0  # a receiver may take 15 s to answer
 DRAIN_MARGIN_SECONDS = 5.0  # beyond drain_seconds, before a part that does not stop is killed
 HURRIED_SECONDS = 2.0  # for each part, after a second Ctrl-C
 SETTLED_SECONDS = 30.0  # a part that gives up by itself earlier than this has a fault that another start will not mend
@@ -50,7 +51,7 @@ class Supervisor:
         port = settings.port or free_port()
         self.settings = settings.model_copy(update={"port": port})
         self.say = say
-        self.commands = commands or {name: unclip_command(name) for name in ("worker", "api")}
+        self.commands = commands or {name: unclip_command(name) for name in ("worker", "api", "webhooks")}
         self.parts: dict[str, Part] = {}
         self._stop_requests = 0
         self._is_announced = False
@@ -136,6 +137,9 @@ class Supervisor:
             self._ask(name)
         self._wait_for("worker", drain + DRAIN_MARGIN_SECONDS, asked_before)
         self._wait_for("api", API_GRACE_SECONDS, asked_before)
+        # What the last jobs became is still to be told; the rest waits in the queue's file.
+        self._ask("webhooks")
+        self._wait_for("webhooks", WEBHOOKS_GRACE_SECONDS, asked_before)
         self._ask("valkey")
         self._wait_for("valkey", DRAIN_MARGIN_SECONDS, asked_before)
         self.say("stopped")

@@ -20,6 +20,7 @@ from contract.errors import (
     StoreDown,
     UnclipError,
     UnsupportedMediaType,
+    UnsupportedParameter,
 )
 from service.admission import Admission
 from service.callers import Caller
@@ -112,7 +113,10 @@ async def _submit(
         try:
             if full is not None:
                 raise full
-            spec = admission.admit(read_line(line), key).model_copy(update={"lane": "batch"})
+            request = read_line(line)
+            if request.webhook is not None:
+                raise UnsupportedParameter("webhook", "a line brings no webhook of its own; use /v1/webhook_endpoints")
+            spec = request.wishes(admission.admit(request, key)).model_copy(update={"lane": "batch"})
             # A function of the request and the line, so that a repeated request makes the same jobs.
             job = await jobs.enqueue(spec, uuid5(UUID(base), str(number)).hex if base else None)
             yield BulkLine(line=number, status=202, id=job.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
@@ -20,6 +21,7 @@ from contract.errors import (
     QueueFull,
     StoreDown,
     UnknownModel,
+    UrlRefused,
 )
 from contract.record import JobRecord
 from contract.states import JobState
@@ -30,7 +32,7 @@ from service.jobs import events
 from service.jobs.etags import etag_of, is_among
 from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobRequest, JobResponse
 from service.jobs.service import JobsService, Wanted
-from service.resources import Admitting, Jobs, Urls, json_only
+from service.resources import Admitting, Jobs, Urls, Webhooks, json_only
 from service.urls import PublicUrls
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -51,15 +53,19 @@ Wait = Annotated[
     status_code=202,
     response_model=JobResponse,
     dependencies=[Depends(json_only)],
-    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, IdempotencyKeyReused)},
+    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, UrlRefused, IdempotencyKeyReused)},
 )
 async def submit_job(
-    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, urls: Urls, once: OnceOnly
+    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
 ) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
     if (replayed := await once.replay()) is not None:
         return replayed
-    job = await jobs.submit(admission.admit(body, caller.key_id), await once.job_id())
+    spec, job_id = body.wishes(admission.admit(body, caller.key_id)), await once.job_id()
+    if body.webhook is not None:
+        job_id = job_id or uuid4().hex
+        await webhooks.attach(job_id, caller.key_id, body.webhook)
+    job = await jobs.submit(spec, job_id)
     return await once.done(await accepted(job, jobs, urls))
 
 

@@ -45,6 +45,7 @@ SAMPLES = [
     errors.JobNotFound("x"),
     errors.JobGone("x"),
     errors.ImageNotFound("x"),
+    errors.WebhookNotFound("x"),
     errors.KeyNotFound("x"),
     errors.InvalidKey(),
     errors.ScopeMissing("generate", ["read"]),
