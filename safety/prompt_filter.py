@@ -76,6 +76,8 @@ class PromptFilter:
 
         Raises OSError if a list is missing, TowerMissing if the tower is: a filter without its parts is none.
         """
+        lists = {category: Vocabulary.of(_lines(category.translate(FILE_NAME))) for category in CATEGORIES}
+        benign, minors, suggestive = (Vocabulary.of(_lines(name)) for name in ("benign", "minors", "suggestive"))
         classifier = lexicon = None
         if tower_folder is not None:
             from safety.semantic.classifier import Classifier
@@ -83,12 +85,13 @@ class PromptFilter:
             from safety.semantic.tower import SentenceTower
 
             tower = SentenceTower.load(tower_folder)
-            classifier, lexicon = Classifier.load(tower), Lexicon.of(tower.tokenizer)
+            words = set().union(*(each.words for each in (*lists.values(), minors, suggestive)))
+            classifier, lexicon = Classifier.load(tower), Lexicon.of(tower.tokenizer, words)
         return cls(
-            terms={category: Vocabulary.of(_lines(category.translate(FILE_NAME))) for category in CATEGORIES},
-            benign=Vocabulary.of(_lines("benign")),
-            minors=Vocabulary.of(_lines("minors")),
-            suggestive=Vocabulary.of(_lines("suggestive")),
+            terms=lists,
+            benign=benign,
+            minors=minors,
+            suggestive=suggestive,
             hashes=frozenset(_lines("hate_hashed")),
             glossary=Glossary.load(),
             policy=policy or Policy(),

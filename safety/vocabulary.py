@@ -33,6 +33,12 @@ class Vocabulary:
                 exact.add(term)
         return cls(frozenset(exact), endless, longest)
 
+    @property
+    def words(self) -> set[str]:
+        """Every word that a term is made of, and the beginnings of those with any ending."""
+        stems = (stem for stems in self.endless.values() for stem in stems)
+        return {word for term in (*self.exact, *stems) for word in term.split()}
+
     def lists(self, phrase: str, size: int = 1) -> bool:
         """True when the phrase of `size` words is a term."""
         return phrase in self.exact or phrase.startswith(self.endless.get(size, ()))

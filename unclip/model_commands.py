@@ -200,6 +200,23 @@ def eval_priors(
     typer.echo(measured.to_markdown())
 
 
+@eval_app.command("safety")
+def eval_safety(
+    out: OutDir,
+    half: Annotated[str, typer.Option(help="test, or train: the half that the classifier was fitted on.")] = "test",
+) -> None:
+    """Count what the prompt filter refuses of the labelled prompts, harmful and harmless, plain and dressed up."""
+    from contract.settings import BUNDLED_MODEL
+    from evals.safety.run import run
+
+    if half not in ("test", "train"):
+        raise SettingsWrong(f"--half {half}: there are test and train")
+    with plain_faults(), progress_bar() as show:
+        report = run(BUNDLED_MODEL, out, "train" if half == "train" else "test", show)
+    typer.echo(report.to_markdown())
+    typer.echo(f"what was judged wrongly is in {out / f'safety_{half}.json'}")
+
+
 @eval_app.command("speed")
 def eval_speed(
     out: OutDir, model: ModelDir = None, runs: Annotated[int, typer.Option(min=2, help="Pictures to time.")] = 15

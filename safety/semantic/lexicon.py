@@ -21,7 +21,13 @@ UNKNOWN_COST = 12.0
 ONE_LETTER_WORDS = ("a", "i")
 RUN = re.compile(r"(?<!\S)\S(?:[ .\-_*·|/]\S)+(?!\S)")
 """Characters one by one, with the same kind of gap between them: `n u d e`, `n-u-d-e`."""
+SIGN_AS_LETTER = re.compile(r"^[@$!]\w|\w[@$!|€]\w")
 MANY = 4
+SHORT = 2
+RARE_COST, COMMON_COST = 9.5, 6.0
+"""What a listed word costs that the vocabulary lacks; and what a word of two letters may cost to be read out of digits."""
+LEAST_DRESSED = 5
+"""Letters of a word that is read out of digits though no list has it."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,11 @@ class Lexicon:
     costs: Mapping[str, float]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Self:
-        """Take the whole words of a tokenizer's vocabulary, in its order."""
-        return cls.of_words(word for word, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
+    def of(cls, tokenizer: Tokenizer, also: Iterable[str] = ()) -> Self:
+        """Take the whole words of a tokenizer's vocabulary, in its order. also: words that count though it lacks them."""
+        common = cls.of_words(word for word, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
+        listed = {word: RARE_COST for word in also if len(word) > SHORT and word.isascii() and word.isalpha()}
+        return cls({**listed, **common.costs})
 
     @classmethod
     def of_words(cls, words: Iterable[str]) -> Self:
@@ -69,21 +77,31 @@ class Lexicon:
 
     def _joined(self, run: re.Match[str]) -> str:
         letters = "".join(WORD.findall(run.group().translate(LEET).replace("1", "i")))
-        return self.split(letters) if len(letters) >= MANY else run.group()
+        if len(letters) >= MANY:
+            return self.split(letters)
+        return letters if letters in self.costs else run.group()
 
     def _chunk(self, chunk: str) -> list[str]:
         """One word or several, of what stands between two spaces."""
         words = WORD.findall(chunk)
-        if all(word in self.costs for word in words):
+        is_number = not any(map(str.isalpha, chunk))
+        if is_number or (all(word in self.costs for word in words) and not SIGN_AS_LETTER.search(chunk)):
             return words
         whole = "".join(words)
         readings = [chunk.translate(LEET).replace("1", one) for one in "il"]
         for candidate in (whole, *readings):
             bare = "".join(WORD.findall(candidate))
             for reading in (bare, STRETCHED.sub(r"\1", bare), STRETCHED.sub(r"\1\1", bare)):
-                if len(reading) > 2 and reading in self.costs:
+                if reading in self.costs and (len(reading) > SHORT or self.costs[reading] <= COMMON_COST):
                     return [reading]
-        return words
+        likeliest = "".join(WORD.findall(readings[0]))
+        return [likeliest] if _is_dressed(chunk, likeliest) else words
+
+
+def _is_dressed(chunk: str, reading: str) -> bool:
+    """True for a word with a few digits or signs in the place of letters: `mu5l1ms`, but not `1960s`."""
+    letters = sum(character.isalpha() for character in chunk)
+    return len(reading) >= LEAST_DRESSED and reading.isalpha() and len(reading) / 2 <= letters < len(reading)
 
 
 def plain(text: str, lexicon: Lexicon) -> str:

@@ -23,7 +23,9 @@ LEXICON = Lexicon.of(SentenceTower.load(BUNDLED_MODEL).tokenizer)
         ("a hоusе", "a house"),  # Cyrillic о, е
         ("a blue-footed bird", "a blue footed bird"),
         ("a 3d render, 4k", "a 3d render 4k"),
-        ("1 apple and 2 pears", "1 apple and 2 pears"),
+        ("1 apple, 50 pears and 700 figs of the 1960s", "1 apple 50 pears and 700 figs of the 1960s"),
+        ("4n 4pp13 !n 7h3 gr4$$", "an apple in the grass"),
+        ("a b-o-y w-i-t-h a k-i-t-e", "a boy with a kite"),
     ],
 )
 def test_a_prompt_is_read_as_plain_words(dressed: str, bare: str):
