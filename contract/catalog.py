@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.errors import ModelError
-from contract.spec import Decoder, Guidance, Prior, Steps
+from contract.spec import Decoder, Guidance, Operation, Prior, Steps
 
 INDEX_FILE = "model_index.json"
 ALIASES = ("dall-e-2", "gpt-image-1", "default")
@@ -31,8 +31,8 @@ class ModelDefaults(BaseModel):
 class ModelInfo(BaseModel):
     """A model as callers see it.
 
-    `native_sizes`: sides in pixels, ascending. `stages`: in order of travel. `priors`, `decoders`: those that the
-    folder has the parts of.
+    `native_sizes`: sides in pixels, ascending. `stages`: in order of travel. `priors`, `decoders`, `operations`: those
+    that the folder has the parts of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +44,7 @@ class ModelInfo(BaseModel):
     stages: Annotated[tuple[str, ...], Field(min_length=1)]
     priors: Annotated[tuple[Prior, ...], Field(min_length=1)] = ("diffusion",)
     decoders: Annotated[tuple[Decoder, ...], Field(min_length=1)] = ("base",)
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1)] = ("generate",)
     max_prompt_tokens: Annotated[int, Field(ge=1)]
     defaults: ModelDefaults
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from typing import TypeVar, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from contract.catalog import ALIASES, ModelInfo
 from contract.errors import (
@@ -13,6 +15,7 @@ from contract.errors import (
     InvalidPrompt,
     InvalidSize,
     JobNotEnded,
+    OperationMissing,
     PartMissing,
     PromptEmpty,
     PromptTooLong,
@@ -20,14 +23,29 @@ from contract.errors import (
     UnsupportedParameter,
 )
 from contract.record import JobRecord
-from contract.spec import LOCAL_KEY, OUTPUT_FORMATS, SEEDS, SIZES, AnySpec, Decoder, GenerateSpec, OutputFormat, Prior, Size
-from service.drawing import DrawingRequest
+from contract.spec import (
+    LOCAL_KEY,
+    OUTPUT_FORMATS,
+    SEEDS,
+    SIZES,
+    AnySpec,
+    Decoder,
+    GenerateSpec,
+    OutputFormat,
+    Prior,
+    Size,
+    Spec,
+)
+from service.drawing import DrawingRequest, PictureRequest
 from service.prompt_guard import PromptGuard
 
 Value = TypeVar("Value")
 
 KNOWN_ELSEWHERE = ("gif", "svg")
 """File formats of OpenAI's API that this service does not write."""
+
+ENCODER, INPAINTING = "an image encoder", "a decoder with inpainting channels"
+"""What operations need beside what draws from a prompt."""
 
 REFUSED_CATEGORIES = ("Cc", "Cs")
 """Control characters, and halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
@@ -42,15 +60,27 @@ class Admission:
         self.max_prompt_characters = max_prompt_characters
 
     def admit(self, request: DrawingRequest, key_id: str = LOCAL_KEY) -> GenerateSpec:
-        """Return the spec of `request` with every default resolved. Raises a RequestError that names the field at fault.
+        """Return the spec of a request without pictures, every default resolved. Raises what `draft` raises."""
+        return cast(GenerateSpec, self.draft(request, key_id)())
 
-        key_id: the caller's key, which will own the job.
+    def draft(self, request: PictureRequest, key_id: str = LOCAL_KEY) -> Callable[..., Spec]:
+        """Return the spec of `request` with every default resolved, but for its pictures: called with these, it is the spec.
+
+        key_id: the caller's key, which will own the job. Raises a RequestError that names the field at fault, ContentBlocked,
+        or OperationMissing.
         """
-        spec = self.build_spec(request).model_copy(update={"key": key_id})
-        verdict = self.prompt_filter.check(spec.prompt)
-        if not verdict.allowed:
-            raise ContentBlocked(verdict.categories, scores=verdict.scores)
-        return spec
+        self._check_model(request.model)
+        self._check_operation(request.makes.model_fields["operation"].default)
+        words = {param: self.checked_words(text, param) for param, text in request.words}
+        for param, text in words.items():
+            verdict = self.prompt_filter.check(text)
+            if not verdict.allowed:
+                raise ContentBlocked(verdict.categories, scores=verdict.scores, param=param)
+        named = {name for name in request.makes.model_fields if name in type(request).model_fields} - {"operation"}
+        fields = {name: _frozen(value) for name in named if (value := getattr(request, name)) is not None}
+        resolved = {**fields, **self._resolved(request), **{name: text for name, text in words.items() if name in named}}
+        wanted = {name: value for name, value in resolved.items() if name in request.makes.model_fields}
+        return partial(request.makes, **wanted, key=key_id)
 
     def admit_again(self, job: JobRecord) -> AnySpec:
         """Return the spec of an ended job for another try: the same seed, under the filter and the model of today.
@@ -66,33 +96,29 @@ class Admission:
                 raise ContentBlocked(verdict.categories, scores=verdict.scores)
         return job.spec.model_copy(update={"retried_from": job.id})
 
-    def build_spec(self, request: DrawingRequest) -> GenerateSpec:
-        """Return the spec of `request`, its prompt unfiltered."""
-        self._check_model(request.model)
+    def _resolved(self, request: PictureRequest) -> dict[str, Any]:
+        """Return what has a default of the model's, or is checked against what is offered here."""
         defaults = self.model.defaults
-        return GenerateSpec(
-            model=self.model.name,
-            prompt=self._checked_prompt(request.prompt),
-            n=_or(request.n, 1),
-            size=self._checked_size(request),
-            output_format=_checked_format(request.output_format),
-            output_compression=_or(request.output_compression, 100),
-            seed=_or(request.seed, secrets.randbelow(SEEDS)),
-            prior=self._checked_prior(request.prior),
-            decoder=self._checked_decoder(request.decoder),
-            steps=_or(request.steps, defaults.steps),
-            guidance_scale=_or(request.guidance_scale, defaults.guidance_scale),
-            prior_steps=_or(request.prior_steps, defaults.prior_steps),
-            prior_guidance_scale=_or(request.prior_guidance_scale, defaults.prior_guidance_scale),
-            upsample_steps=_or(request.upsample_steps, defaults.upsample_steps),
-            user=request.end_user,
-        )
+        return {
+            "model": self.model.name,
+            "size": self._checked_size(request),
+            "output_format": _checked_format(request.output_format),
+            "seed": _or(request.seed, secrets.randbelow(SEEDS)),
+            "prior": self._checked_prior(getattr(request, "prior", None)),
+            "decoder": self._checked_decoder(request.decoder),
+            **{name: _or(getattr(request, name, None), value) for name, value in defaults.model_dump().items()},
+            "user": request.end_user,
+        }
+
+    def _check_operation(self, operation: str) -> None:
+        if operation not in self.model.operations:
+            raise OperationMissing(operation, INPAINTING if operation == "inpaint" else ENCODER)
 
     def _check_model(self, name: str | None) -> None:
         if not self.model.answers_to(name):
             raise UnknownModel(str(name), [self.model.name, *ALIASES])
 
-    def _checked_size(self, request: DrawingRequest) -> Size:
+    def _checked_size(self, request: PictureRequest) -> Size:
         size = _or(request.size, request.default_size or SIZES[0])
         if size not in SIZES:
             raise InvalidSize(size, SIZES)
@@ -112,6 +138,14 @@ class Admission:
             raise PartMissing("decoder", decoder, f"the {decoder} decoder", self.model.decoders)
         return decoder
 
+    def checked_words(self, text: str, param: str = "prompt") -> str:
+        """Return a prompt, or other words, without the space around it. Raises InvalidPrompt, which names `param`."""
+        try:
+            return self._checked_prompt(text)
+        except InvalidPrompt as error:
+            error.param = param
+            raise
+
     def _checked_prompt(self, prompt: str) -> str:
         for position, character in enumerate(prompt):
             if unicodedata.category(character) in REFUSED_CATEGORIES and character not in "\t\n\r":
@@ -122,6 +156,11 @@ class Admission:
         if len(stripped) > self.max_prompt_characters:
             raise PromptTooLong(len(stripped), self.max_prompt_characters)
         return stripped
+
+
+def _frozen(value: Any) -> Any:
+    """Return JSON's lists as the tuples that a spec has."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
 def _or(given: Value | None, default: Value) -> Value:

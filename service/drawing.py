@@ -8,23 +8,36 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.errors import UnknownField
 from contract.record import JobRecord
-from contract.spec import MAX_USER_CHARACTERS, OUTPUT_FORMATS, SIZES, Decoder, Guidance, PictureCount, Prior, Seed, Steps
+from contract.spec import (
+    MAX_USER_CHARACTERS,
+    OUTPUT_FORMATS,
+    SIZES,
+    Candidates,
+    Conditioning,
+    Decoder,
+    GenerateSpec,
+    Guidance,
+    GuidanceMode,
+    PictureCount,
+    Prior,
+    Seed,
+    Spec,
+    Steps,
+    StopAt,
+)
 
 
-class DrawingRequest(BaseModel):
-    """What to draw and how. Null means the same as leaving a field out."""
+class PictureRequest(BaseModel):
+    """What every request for pictures has. Null means the same as leaving a field out."""
 
     # Strict: "2" is not a number of pictures, and 1 is not a prompt.
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    makes: ClassVar[type[Spec]]
+    """The spec of such a request."""
     default_size: ClassVar[str | None] = None
     """The size of a request that names none; None: the smallest offered, and the quickest."""
 
-    prompt: str = Field(
-        description="The picture in words. Line breaks and tabs count as spaces; other control characters are refused. "
-        "Words beyond the model's text window are not drawn: the reply then carries a warning.",
-        examples=["a red apple"],
-    )
     model: str | None = Field(
         default=None,
         description="The served model's name, or an alias: `dall-e-2`, `gpt-image-1`, `default`.",
@@ -50,11 +63,6 @@ class DrawingRequest(BaseModel):
         description="Same seed and settings, same pixels. Chosen at random if left out.",
         examples=[7],
     )
-    prior: Prior | None = Field(
-        default=None,
-        description="What draws the CLIP image embedding from the prompt: `diffusion` (if left out) or `autoregressive`, where "
-        "the model has that part (`priors` in `/v1/models`).",
-    )
     decoder: Decoder | None = Field(
         default=None,
         description="What draws the 64-pixel picture from the embedding: `base` (if left out), or `turbo`, with few steps of "
@@ -62,9 +70,19 @@ class DrawingRequest(BaseModel):
     )
     steps: Steps | None = Field(default=None, description="Steps of the base decoder; the model's own number if left out.")
     guidance_scale: Guidance | None = Field(default=None, description="Guidance of the base decoder; 1 is none.")
-    prior_steps: Steps | None = Field(default=None, description="Steps of the diffusion prior.")
-    prior_guidance_scale: Guidance | None = Field(default=None, description="Guidance of the prior; 1 is none.")
     upsample_steps: Steps | None = Field(default=None, description="Steps of the upsampler to 256 pixels.")
+    guidance_mode: GuidanceMode | None = Field(
+        default=None,
+        description="How guidance runs over the base decoder's steps: `constant` (if left out), `interval` in the middle of "
+        "them, or `oscillating` between `guidance_bounds`.",
+    )
+    guidance_bounds: Annotated[list[Guidance], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="Lowest and highest guidance of `oscillating`; 1 and 30 if left out.", examples=[[1, 12]]
+    )
+    previews: bool | None = Field(
+        default=None, description="Whether to make previews while it is drawn, for `/v1/jobs/{job_id}/events?previews=true`."
+    )
+    metadata: bool | None = Field(default=None, description="Whether the file says how it was made; true if left out.")
     user: Annotated[str, Field(max_length=MAX_USER_CHARACTERS)] | None = Field(
         default=None, description="The caller's own name for its end user; kept with the job."
     )
@@ -80,9 +98,50 @@ class DrawingRequest(BaseModel):
         return sent
 
     @property
+    def words(self) -> list[tuple[str, str]]:
+        """Whatever the request says in words: field and text."""
+        found = [(name, getattr(self, name, None)) for name in ("prompt", "source_prompt", "mask_words")]
+        return [(name, text) for name, text in found if text is not None]
+
+    @property
     def end_user(self) -> str | None:
         """The caller's name for its end user, if it gave one."""
         return self.user or None
+
+
+class PriorRequest(PictureRequest):
+    """What requests have in which a prior makes the embedding of a prompt."""
+
+    prior: Prior | None = Field(
+        default=None,
+        description="What draws the CLIP image embedding from the prompt: `diffusion` (if left out) or `autoregressive`, where "
+        "the model has that part (`priors` in `/v1/models`).",
+    )
+    prior_steps: Steps | None = Field(default=None, description="Steps of the diffusion prior.")
+    prior_guidance_scale: Guidance | None = Field(default=None, description="Guidance of the prior; 1 is none.")
+    prior_candidates: Candidates | None = Field(
+        default=None, description="Embeddings that the prior draws; the one nearest to the prompt's is taken. 2 if left out."
+    )
+
+
+class DrawingRequest(PriorRequest):
+    """What to draw from a prompt, and how."""
+
+    makes: ClassVar[type[Spec]] = GenerateSpec
+
+    prompt: str = Field(
+        description="The picture in words. Line breaks and tabs count as spaces; other control characters are refused. "
+        "Words beyond the model's text window are not drawn: the reply then carries a warning.",
+        examples=["a red apple"],
+    )
+    conditioning: Conditioning | None = Field(
+        default=None,
+        description="What the decoder is told: the `prior`'s embedding (if left out), the caption's `text_embedding` in its "
+        "place, or the caption's `tokens` alone.",
+    )
+    stop_at: StopAt | None = Field(
+        default=None, description="The last stage; the rest is resampled. The job `resume` takes the picture up again."
+    )
 
 
 class DrawingWarning(BaseModel):

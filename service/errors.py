@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from fastapi import FastAPI
@@ -64,7 +64,7 @@ from contract.errors import (
     WebhookNotFound,
     shortened,
 )
-from contract.spec import SIZES
+from contract.spec import SIZES, Operation
 
 log = structlog.get_logger("service")
 
@@ -99,6 +99,12 @@ DRAWING_REFUSALS: tuple[type[UnclipError], ...] = (
     FilterDown,
 )
 """What any route that takes a drawing request may answer."""
+
+
+PICTURE_REFUSALS: tuple[type[UnclipError], ...] = (
+    *(ImageNotFound, InvalidImage, InvalidMask, UrlRefused, UrlUnreachable, UploadsBusy, OperationMissing),
+)
+"""What any route that takes pictures may answer beside."""
 
 
 KEY_REFUSALS: tuple[type[UnclipError], ...] = (InvalidKey, ScopeMissing, RateLimited, QueueDown)
@@ -279,6 +285,13 @@ def error_of_validation(faults: Sequence[Mapping[str, Any]]) -> UnclipError:
     """Return the typed error for the first of pydantic's `faults`."""
     fault = faults[0]
     location = [str(part) for part in fault["loc"][1:]]
+    if location[1:] and location[0] in get_args(Operation):
+        del location[0]  # which of several kinds of request was looked at
+    if fault["type"] == "union_tag_not_found":
+        return InvalidParameter("operation", f"operation is required; choose one of {', '.join(get_args(Operation))}")
+    if fault["type"] == "union_tag_invalid":
+        tag = shortened(json.dumps(fault["ctx"]["tag"], ensure_ascii=False))
+        return InvalidParameter("operation", f"operation should be one of {', '.join(get_args(Operation))}, not {tag}")
     if fault["type"] == "json_invalid":
         return InvalidJson(f"{fault['ctx']['error']} at character {location[0]}")
     if not location:

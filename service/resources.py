@@ -19,6 +19,7 @@ from contract.watch import JobWatch
 from contract.webhooks import WebhookBook
 from service.admission import Admission
 from service.callers import LOCAL, CallerIfAny
+from service.drafts import Drafts
 from service.gate import Gate
 from service.health.service import HealthService
 from service.images.service import ImagesService
@@ -150,6 +151,10 @@ def _offload(request: Request) -> Offload:
     return _resources(request).offload
 
 
+def _drafts(request: Request) -> Drafts:
+    return Drafts(_admission(request), _inputs(request), _urls(request))
+
+
 def json_only(request: Request) -> None:
     """Refuse a body that does not say it is JSON, before anything reads it as one."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -169,4 +174,5 @@ Webhooks = Annotated[WebhooksService, Depends(_webhooks)]
 ClaimsHeld = Annotated[Claims, Depends(_claims)]
 Offloading = Annotated[Offload, Depends(_offload)]
 Signed = Annotated[Signing, Depends(_signing)]
+Drafting = Annotated[Drafts, Depends(_drafts)]
 Urls = Annotated[PublicUrls, Depends(_urls)]

@@ -12,6 +12,11 @@ class PublicUrls:
         self.base_url = base_url.rstrip("/")
         self.signer = signer
 
+    @property
+    def images(self) -> str:
+        """How the addresses of pictures begin."""
+        return f"{self.base_url}/v1/images/"
+
     def image(self, image_id: str) -> str:
         """Return the address of a picture."""
         query = f"?{self.signer.query(image_id)}" if self.signer else ""

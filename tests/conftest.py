@@ -31,6 +31,7 @@ MODEL_INDEX = {
         "created": 1795363200,
         "native_sizes": [64, 256],
         "stages": ["prior", "decoder", "upsample_256"],
+        "operations": ["generate", "vary", "interpolate", "edit", "inpaint", "upscale", "encode", "resume"],
         "max_prompt_tokens": 32,
         "defaults": {
             "steps": 20,

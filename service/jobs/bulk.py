@@ -22,13 +22,13 @@ from contract.errors import (
     UnsupportedMediaType,
     UnsupportedParameter,
 )
-from service.admission import Admission
 from service.callers import Caller
+from service.drafts import Drafts
 from service.errors import ErrorDetail, error_of_validation, errors
 from service.idempotency import OnceOnly
-from service.jobs.schemas import JobRequest
+from service.jobs.requests import JOB_REQUESTS, JobRequest
 from service.jobs.service import JobsService
-from service.resources import Admitting, Jobs
+from service.resources import Drafting, Jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -72,7 +72,7 @@ class BulkReply(BaseModel):
         InvalidJson, InvalidParameter, BodyTooLarge, UnsupportedMediaType, IdempotencyKeyReused, QueueDown, StoreDown
     ),
 )
-async def submit_jobs(request: Request, caller: Caller, admission: Admitting, jobs: Jobs, once: OnceOnly) -> Response:
+async def submit_jobs(request: Request, caller: Caller, drafts: Drafting, jobs: Jobs, once: OnceOnly) -> Response:
     """Queue a job for each line of a JSON Lines file, in the batch lane: they are drawn when nobody waits for anything else.
 
     Lines are taken or refused one by one. When the queue is full the lines after are refused too; sent again under the same
@@ -83,7 +83,7 @@ async def submit_jobs(request: Request, caller: Caller, admission: Admitting, jo
     lines = list(numbered(request.headers.get("content-type", ""), await request.body()))
     await jobs.images.ping()
     base = await once.job_id()
-    data = [line async for line in _submit(lines, caller.key_id, admission, jobs, base)]
+    data = [line async for line in _submit(lines, caller.key_id, drafts, jobs, base)]
     accepted = sum(line.id is not None for line in data)
     body = BulkReply(accepted=accepted, refused=len(data) - accepted, data=data).model_dump_json()
     reply = Response(body, 202, media_type="application/json")
@@ -106,7 +106,7 @@ def numbered(content_type: str, body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 async def _submit(
-    lines: list[tuple[int, bytes]], key: str, admission: Admission, jobs: JobsService, base: str | None
+    lines: list[tuple[int, bytes]], key: str, drafts: Drafts, jobs: JobsService, base: str | None
 ) -> AsyncIterator[BulkLine]:
     full: UnclipError | None = None
     for number, line in lines:
@@ -116,7 +116,7 @@ async def _submit(
             request = read_line(line)
             if request.webhook is not None:
                 raise UnsupportedParameter("webhook", "a line brings no webhook of its own; use /v1/webhook_endpoints")
-            spec = request.wishes(admission.admit(request, key)).model_copy(update={"lane": "batch"})
+            spec = (await drafts.spec(request, key)).model_copy(update={"lane": "batch"})
             # A function of the request and the line, so that a repeated request makes the same jobs.
             job = await jobs.enqueue(spec, uuid5(UUID(base), str(number)).hex if base else None)
             yield BulkLine(line=number, status=202, id=job.id)
@@ -128,7 +128,7 @@ async def _submit(
 def read_line(line: bytes) -> JobRequest:
     """Read one line. Raises a RequestError that names the field at fault."""
     try:
-        return JobRequest.model_validate_json(line)
+        return JOB_REQUESTS.validate_json(line)
     except ValidationError as error:
         faults = [{**fault, "loc": ("line", *fault["loc"])} for fault in error.errors(include_url=False)]
         if error.errors()[0]["type"] == "json_invalid":

@@ -21,18 +21,18 @@ from contract.errors import (
     QueueFull,
     StoreDown,
     UnknownModel,
-    UrlRefused,
 )
 from contract.record import JobRecord
 from contract.states import JobState
 from service.callers import Caller
-from service.errors import DRAWING_REFUSALS, errors
+from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.jobs import events
 from service.jobs.etags import etag_of, is_among
-from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobRequest, JobResponse
+from service.jobs.requests import JobRequest
+from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobResponse
 from service.jobs.service import JobsService, Wanted
-from service.resources import Admitting, Jobs, Urls, Webhooks, json_only
+from service.resources import Admitting, Drafting, Jobs, Urls, Webhooks, json_only
 from service.urls import PublicUrls
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -53,15 +53,15 @@ Wait = Annotated[
     status_code=202,
     response_model=JobResponse,
     dependencies=[Depends(json_only)],
-    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, UrlRefused, IdempotencyKeyReused)},
+    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
 )
 async def submit_job(
-    body: JobRequest, caller: Caller, admission: Admitting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
+    body: JobRequest, caller: Caller, drafts: Drafting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
 ) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
     if (replayed := await once.replay()) is not None:
         return replayed
-    spec, job_id = body.wishes(admission.admit(body, caller.key_id)), await once.job_id()
+    spec, job_id = await drafts.spec(body, caller.key_id), await once.job_id()
     if body.webhook is not None:
         job_id = job_id or uuid4().hex
         await webhooks.attach(job_id, caller.key_id, body.webhook)

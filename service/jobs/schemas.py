@@ -6,17 +6,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from contract.estimates import Estimate
 from contract.record import ImageRecord, JobFault, JobRecord
-from contract.spec import AnySpec, Lane
 from contract.states import JobState
 from service.blocked import BlockedImage, refusal_of
-from service.drawing import DrawingRequest, DrawingWarning, warnings_of
+from service.drawing import DrawingWarning, warnings_of
 from service.errors import ModerationDetails
 from service.urls import PublicUrls
-from service.webhooks.schemas import JobWebhook
 
 _ID = "5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"
 _ETAG = {"ETag": {"description": "Another one when the job has changed.", "schema": {"type": "string"}}}
@@ -37,29 +35,6 @@ EVENTS_REPLY: dict[int | str, dict[str, Any]] = {
     },
     204: {"description": "The caller has seen the job's last event: there is nothing to reconnect for."},
 }
-
-
-class JobRequest(DrawingRequest):
-    """One job."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"operation": "generate", "prompt": "a red apple", "seed": 7, "size": "256x256"}]}
-    )
-
-    operation: Literal["generate"] = Field(description="What to do: `generate` draws from the prompt.")
-    lane: Lane | None = Field(
-        default=None, description="`interactive` (if left out), or `batch`: drawn when nobody waits for anything else."
-    )
-    previews: bool | None = Field(
-        default=None, description="Whether to make previews while it is drawn, for `/v1/jobs/{job_id}/events?previews=true`."
-    )
-    webhook: JobWebhook | None = Field(
-        default=None, description="Told what becomes of this job, beside the endpoints at `/v1/webhook_endpoints`."
-    )
-
-    def wishes(self, spec: AnySpec) -> AnySpec:
-        """Return `spec` with what this request says of how the job is run."""
-        return spec.model_copy(update={"lane": self.lane or spec.lane, "previews": bool(self.previews)})
 
 
 class JobProgress(BaseModel):

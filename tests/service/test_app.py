@@ -25,7 +25,7 @@ from contract.settings import Settings
 from service.app import create_app
 from service.drawing import DrawingRequest
 from service.errors import EXAMPLES
-from service.jobs.schemas import JobRequest
+from service.jobs.requests import GenerateJob as JobRequest
 from service.openai.schemas import REFUSED, GenerationRequest
 from service.resources import Resources
 
