@@ -7,8 +7,8 @@ UnclipError
 │  ├─ InvalidParameter            InvalidSize · UnknownModel · PartMissing · InvalidPrompt (PromptEmpty · PromptTooLong)
 │  ├─ InvalidForm · InvalidImage (InvalidMask) · UrlRefused · UrlUnreachable · IdempotencyKeyReused 422
 │  └─ ContentBlocked              categories of the prompt filter or the picture filter
-├─ AccessError         404 405    NotFound (RouteNotFound · JobNotFound · ImageNotFound · WebhookNotFound) · JobGone 410 ·
-│                                 MethodNotAllowed
+├─ AccessError         404        NotFound (RouteNotFound · JobNotFound · ImageNotFound · ModelNotFound · WebhookNotFound) ·
+│                                 JobGone 410 · MethodNotAllowed 405
 ├─ KeyRefused          401        InvalidKey · ScopeMissing 403; KeyNotFound 404
 ├─ Conflict            409        JobNotCancelable · JobNotEnded · JobCanceled
 ├─ BusyError           429        QueueFull · KeyQueueFull · RateLimited · TooManyJobs · UploadsBusy (Retry-After)
@@ -328,6 +328,15 @@ class ImageNotFound(NotFound):
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"there is no image {shortened(image_id)!r}", param="id")
+
+
+class ModelNotFound(NotFound):
+    """A model asked for by its address that is not served here."""
+
+    code = "model_not_served"
+
+    def __init__(self, model: str, served: Sequence[str]) -> None:
+        super().__init__(f"there is no model {shortened(model)!r}; served are {', '.join(served)}", param="model")
 
 
 class MethodNotAllowed(AccessError):

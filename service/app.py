@@ -24,6 +24,7 @@ from service.middleware import BodyLimit, HeaderLimit, RequestContext
 from service.moderations import endpoints as moderations
 from service.observe import endpoints as observe
 from service.openai import endpoints as openai
+from service.openai import pictures
 from service.resources import Resources
 from service.security_headers import SecurityHeaders
 from service.uploads import endpoints as uploads
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, moderations, jobs, bulk, uploads, webhooks, images):
+    for resource in (openai, pictures, moderations, jobs, bulk, uploads, webhooks, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -44,12 +44,7 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
     """Read the form of a request. Raises InvalidForm, and InvalidImage for a file that is too large."""
     texts: dict[str, list[str]] = {}
     files: dict[str, list[bytes]] = {}
-    try:
-        form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
-    except BodyOverLimit:
-        raise
-    except HTTPException as error:
-        raise InvalidForm(str(error.detail).rstrip(".").lower()) from error
+    form = await bounded_form(request)
     try:
         for name, value in form.multi_items():
             field = name.removesuffix("[]")
@@ -62,6 +57,16 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
     finally:
         await form.close()
     return Form(texts, files)
+
+
+async def bounded_form(request: Request) -> FormData:
+    """Return the form of a request, which is read once. Raises InvalidForm."""
+    try:
+        return await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except BodyOverLimit:
+        raise
+    except HTTPException as error:
+        raise InvalidForm(str(error.detail).rstrip(".").lower()) from error
 
 
 def _typed(model: type[BaseModel], name: str, values: Sequence[str]) -> Any:

@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile
 from contract.errors import IdempotencyKeyReused, InvalidParameter, QueueDown
 from contract.idempotency import Claims, Reply
 from service.callers import Caller
+from service.forms import bounded_form
 from service.offload import Offload
 from service.resources import ClaimsHeld, Offloading
 
@@ -134,7 +135,7 @@ async def fingerprint(request: Request) -> str:
     """Return a digest of what a request asks for. A multipart body's boundary changes with each retry: only its parts count."""
     digest = hashlib.sha256(f"{request.method} {request.url.path} {request.url.query}".encode())
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        for name, value in (await request.form()).multi_items():
+        for name, value in (await bounded_form(request)).multi_items():
             content = value.encode() if isinstance(value, str) else await _content(value)
             digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     else:

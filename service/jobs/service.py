@@ -142,7 +142,7 @@ class JobsService:
         now = await self.until(job, lambda seen: seen.state.is_terminal, self.wait_seconds, has_left)
         if not now.state.is_terminal:
             raise WaitTimedOut(job.id, self.wait_seconds)
-        return _succeeded(now)
+        return succeeded(now)
 
     async def until(
         self,
@@ -175,7 +175,8 @@ def inputs_of(job: JobRecord) -> Sequence[str]:
     return [thing.id for thing in things if UPLOAD_ID.fullmatch(getattr(thing, "id", ""))]
 
 
-def _succeeded(job: JobRecord) -> JobRecord:
+def succeeded(job: JobRecord) -> JobRecord:
+    """Return an ended job if it has succeeded. Raises JobFailed, JobCanceled or ContentBlocked."""
     if job.state is JobState.CANCELED:
         raise JobCanceled(job.id)
     if job.state is JobState.FAILED:

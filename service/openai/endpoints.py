@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Response
 
-from contract.errors import IdempotencyKeyReused, JobCanceled, JobFailed, MethodNotAllowed, RouteNotFound, WaitTimedOut
+from contract.catalog import ALIASES
+from contract.errors import IdempotencyKeyReused, JobCanceled, JobFailed, MethodNotAllowed, ModelNotFound, WaitTimedOut
 from service.errors import DRAWING_REFUSALS, errors
 from service.idempotency import OnceOnly
+from service.openai.replies import Replies
 from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
-from service.openai.service import answer
-from service.resources import Admitting, Images, Jobs, Model, Urls, json_only
-from service.waiting import draw_and_wait
+from service.resources import Admitting, Model, json_only
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 
 @router.post(
     "/images/generations",
+    response_model=ImagesResponse,
     dependencies=[Depends(json_only)],
     response_model_exclude_none=True,
     responses=errors(*DRAWING_REFUSALS, IdempotencyKeyReused, JobFailed, JobCanceled, WaitTimedOut),
 )
-async def generate_images(
-    body: GenerationRequest,
-    request: Request,
-    admission: Admitting,
-    jobs: Jobs,
-    images: Images,
-    urls: Urls,
-    once: OnceOnly,
-) -> ImagesResponse:
-    """Draw and wait. It is the same job as `POST /v1/jobs` makes, and goes on when the caller hangs up."""
-    spec = admission.admit(body, once.api_key)
-    job = await draw_and_wait(spec, request, jobs, once, body.on_disconnect)
-    return await answer(job, body.response_format, images, urls)
+async def generate_images(body: GenerationRequest, admission: Admitting, replies: Replies, once: OnceOnly) -> Response:
+    """Draw and wait, or with `stream` show it while it is drawn. It is the same job as `POST /v1/jobs` makes, and goes on when
+    the caller hangs up."""
+    return await replies.reply(admission.admit(body, once.api_key), body, once, "image_generation")
 
 
 @router.get("/images/generations", include_in_schema=False)
@@ -42,14 +34,15 @@ async def refuse_to_list_images() -> None:
     raise HTTPException(MethodNotAllowed.status, headers={"Allow": "POST"})
 
 
-@router.post("/images/edits", include_in_schema=False)
-@router.post("/images/variations", include_in_schema=False)
-async def refuse_other_operations(request: Request) -> None:
-    """Answer 404: without this route a POST here would be told that it may GET an image named "edits"."""
-    raise RouteNotFound(request.url.path)
-
-
 @router.get("/models")
 async def list_models(model: Model) -> ModelList:
     """List the one model served here, with its sizes, stages and defaults."""
     return ModelList(data=[ModelCard.of(model)])
+
+
+@router.get("/models/{model}", responses=errors(ModelNotFound))
+async def read_model(model: str, served: Model) -> ModelCard:
+    """Tell of one model, by its name or an alias."""
+    if not served.answers_to(model):
+        raise ModelNotFound(model, [served.name, *ALIASES])
+    return ModelCard.of(served)

@@ -2,78 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.catalog import ModelInfo
-from contract.errors import UnsupportedParameter
-from contract.spec import MAX_USER_CHARACTERS
 from service.blocked import BlockedImage
 from service.drawing import DrawingRequest, DrawingWarning
-
-REFUSED = {
-    "stream": "streamed replies are not offered yet; leave it out and follow POST /v1/jobs for progress",
-    "partial_images": "partial pictures are not offered yet; leave it out and follow POST /v1/jobs for progress",
-    "complexity": "it has no meaning for this model; set steps instead",
-    "frame_count": "animated pictures are not offered",
-    "frame_duration_ms": "animated pictures are not offered",
-    "svg": "vector pictures are not offered",
-}
-"""Fields of OpenAI's API that would change what the caller gets, and are refused by name. Null, false and 0 ask for nothing."""
-
-IGNORED = "Accepted for OpenAI's clients, without effect"
+from service.openai.fields import OpenAIRequest
 
 
-class GenerationRequest(DrawingRequest):
+class GenerationRequest(OpenAIRequest, DrawingRequest):
     """OpenAI's image generation request, with unclip's own fields beside it."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"prompt": "a red apple", "size": "256x256", "response_format": "url", "seed": 7}]}
     )
-
-    # What the DALL·E 2 API drew when asked for no size.
-    default_size: ClassVar[str | None] = "1024x1024"
-
-    response_format: Literal["url", "b64_json"] | None = Field(
-        default="url", description="`url`: where each picture can be fetched. `b64_json`: the file itself, base64."
-    )
-    on_disconnect: Literal["cancel", "detach"] | None = Field(
-        default=None,
-        description="What becomes of the job when the caller hangs up: `detach` (if left out) lets it go on, and its result is "
-        "kept like any other; `cancel` cancels it.",
-    )
-    safety_identifier: Annotated[str, Field(max_length=MAX_USER_CHARACTERS)] | None = Field(
-        default=None, description="The newer name of `user`; wins over it unless empty."
-    )
-    quality: Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"] | None = Field(
-        default=None, description=f"{IGNORED}: set `steps` instead."
-    )
-    style: Literal["vivid", "natural"] | None = Field(default=None, description=f"{IGNORED}: say it in the prompt.")
-    background: Literal["opaque", "auto", "transparent"] | None = Field(
-        default=None, description="`opaque` and `auto` are without effect; `transparent` is refused."
-    )
-    moderation: Literal["auto", "low"] | None = Field(default=None, description=f"{IGNORED}: the filter is always the same.")
-    stream: bool | None = Field(default=None, description="Only false: streaming is refused by name.")
-    partial_images: int | None = Field(default=None, description="Only 0: partial pictures are refused by name.")
-    complexity: Any = Field(default=None, description="Refused by name.")
-    frame_count: Any = Field(default=None, description="Refused by name.")
-    frame_duration_ms: Any = Field(default=None, description="Refused by name.")
-    svg: Any = Field(default=None, description="Refused by name.")
-
-    @model_validator(mode="after")
-    def _refuse_by_name(self) -> GenerationRequest:
-        for field, reason in REFUSED.items():
-            if getattr(self, field) not in (None, False, 0):
-                raise UnsupportedParameter(field, f"{field} is refused: {reason}")
-        if self.background == "transparent":
-            raise UnsupportedParameter("background", "background 'transparent' is refused: pictures are opaque here")
-        return self
-
-    @property
-    def end_user(self) -> str | None:
-        """The caller's name for its end user, under whichever of OpenAI's two names it came."""
-        return self.safety_identifier or self.user or None
 
 
 class GeneratedImage(BaseModel):
@@ -111,6 +55,7 @@ class ModelCard(BaseModel):
     stages: list[str] = Field(description="The cascade, in order of travel.")
     priors: list[str] = Field(description="The priors that a request may ask for.")
     decoders: list[str] = Field(description="The decoders that a request may ask for.")
+    operations: list[str] = Field(description="What the model has the parts for.")
     max_prompt_tokens: int = Field(description="The text window; tokens beyond it are not drawn, and reported.")
     defaults: dict[str, int | float] = Field(description="What a request that leaves these fields out gets.")
 
@@ -124,6 +69,7 @@ class ModelCard(BaseModel):
             stages=list(model.stages),
             priors=list(model.priors),
             decoders=list(model.decoders),
+            operations=list(model.operations),
             max_prompt_tokens=model.max_prompt_tokens,
             defaults=model.defaults.model_dump(),
         )

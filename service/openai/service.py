@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from contract.record import ImageRecord, JobRecord
 from service.blocked import BlockedImage
-from service.drawing import warnings_of
+from service.drawing import DrawingWarning, warnings_of
 from service.images.service import ImagesService
 from service.openai.schemas import GeneratedImage, ImagesResponse
 from service.urls import PublicUrls
 
 
-async def answer(job: JobRecord, response_format: str | None, images: ImagesService, urls: PublicUrls) -> ImagesResponse:
-    """Return the reply for a job that has succeeded. Raises StoreDown or ImageNotFound when a wanted file cannot be read."""
-    if response_format == "b64_json":
+async def answer(
+    job: JobRecord,
+    wants_base64: bool,
+    images: ImagesService,
+    urls: PublicUrls,
+    notes: Sequence[DrawingWarning] = (),
+) -> ImagesResponse:
+    """Return the reply for a job that has succeeded; `notes`: what its caller should know beside.
+
+    Raises StoreDown or ImageNotFound when a wanted file cannot be read.
+    """
+    if wants_base64:
         data = [await _with_bytes(image, images) for image in job.images]
     else:
         data = [GeneratedImage(url=urls.image(image.id), seed=image.seed) for image in job.images]
@@ -27,7 +37,7 @@ async def answer(job: JobRecord, response_format: str | None, images: ImagesServ
         model=job.spec.model,
         job_id=job.id,
         blocked=[BlockedImage.of(picture) for picture in job.blocked] or None,
-        warnings=warnings_of(job) or None,
+        warnings=[*notes, *warnings_of(job)] or None,
     )
 
 

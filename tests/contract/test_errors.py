@@ -32,6 +32,7 @@ SAMPLES = [
     errors.IdempotencyKeyReused(),
     errors.InvalidImage("image", "it is damaged"),
     errors.InvalidMask("mask", "it is opaque everywhere"),
+    errors.ModelNotFound("dall-e-9", ["unclip-bootstrap"]),
     errors.InvalidForm("it ends too early"),
     errors.UploadsBusy(),
     errors.OperationMissing("inpaint", "inpainting channels"),

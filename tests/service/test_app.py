@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from openai.resources.images import Images
@@ -25,11 +25,14 @@ from contract.settings import Settings
 from service.app import create_app
 from service.drawing import DrawingRequest
 from service.errors import EXAMPLES
-from service.jobs.requests import GenerateJob as JobRequest
-from service.openai.schemas import REFUSED, GenerationRequest
+from service.jobs.requests import JobRequest
+from service.openai.edit_schemas import EditRequest, VariationRequest
+from service.openai.fields import REFUSED
+from service.openai.schemas import GenerationRequest
 from service.resources import Resources
 
 ROOT = Path(__file__).resolve().parents[2]
+JOBS = [kind.__name__ for kind in get_args(get_args(JobRequest)[0])]
 
 
 @pytest.fixture
@@ -125,11 +128,11 @@ def test_the_issue_s_routes_are_there(openapi: dict[str, Any]) -> None:
 
 def test_every_request_field_is_described(openapi: dict[str, Any]) -> None:
     schemas = openapi["components"]["schemas"]
-    fields = [field for name in ("GenerationRequest", "JobRequest") for field in schemas[name]["properties"].values()]
+    fields = [field for name in ("GenerationRequest", *JOBS) for field in schemas[name]["properties"].values()]
     assert all(field.get("description") for field in fields)
 
 
-@pytest.mark.parametrize("request_model", [GenerationRequest, JobRequest])
+@pytest.mark.parametrize("request_model", [GenerationRequest, *get_args(get_args(JobRequest)[0])])
 def test_the_example_of_a_request_is_one(request_model: type[DrawingRequest], openapi: dict[str, Any]) -> None:
     (example,) = openapi["components"]["schemas"][request_model.__name__]["examples"]
     assert request_model.model_validate(example)
@@ -137,7 +140,7 @@ def test_the_example_of_a_request_is_one(request_model: type[DrawingRequest], op
 
 def test_request_schemas_are_closed(openapi: dict[str, Any]) -> None:
     schemas = openapi["components"]["schemas"]
-    assert all(schemas[name]["additionalProperties"] is False for name in ("GenerationRequest", "JobRequest"))
+    assert all(schemas[name]["additionalProperties"] is False for name in ("GenerationRequest", *JOBS))
 
 
 def test_the_docs_page_is_served(client: TestClient) -> None:
@@ -146,10 +149,15 @@ def test_the_docs_page_is_served(client: TestClient) -> None:
     assert "/openapi.json" in response.text
 
 
-def test_every_field_of_the_sdk_is_known() -> None:
-    of_the_sdk = inspect.signature(Images.generate).parameters
+@pytest.mark.parametrize(
+    ("method", "known"),
+    [(Images.generate, GenerationRequest), (Images.edit, EditRequest), (Images.create_variation, VariationRequest)],
+    ids=["generate", "edit", "create_variation"],
+)
+def test_every_field_of_the_sdk_is_known(method: Any, known: type[DrawingRequest]) -> None:
+    of_the_sdk = inspect.signature(method).parameters
     not_of_the_body = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
-    assert set(of_the_sdk) - not_of_the_body <= set(GenerationRequest.model_fields)
+    assert set(of_the_sdk) - not_of_the_body <= set(known.model_fields)
 
 
 def test_every_refused_field_is_a_known_one() -> None:

@@ -43,6 +43,15 @@ def test_it_waits_and_gives_urls(client: TestClient, painter: Painter) -> None:
     assert [image["seed"] for image in body["data"]] == [7, 8]
 
 
+@pytest.mark.parametrize(("model", "asked", "given"), [("gpt-image-1", None, "b64_json"), ("gpt-image-1", "url", "url")])
+def test_gpt_image_1_gives_files_unless_asked_for_urls(
+    client: TestClient, painter: Painter, model: str, asked: str | None, given: str
+) -> None:
+    with painter.at_work():
+        (image,) = generate(client, model=model, response_format=asked).json()["data"]
+    assert given in image
+
+
 def test_the_url_leads_to_the_picture(client: TestClient, painter: Painter) -> None:
     with painter.at_work():
         (image,) = generate(client).json()["data"]
@@ -195,4 +204,8 @@ def test_the_models_are_listed_as_openai_lists_them(client: TestClient) -> None:
         "unclip-bootstrap",
         1795363200,
     )
+    for name in ("unclip-bootstrap", "dall-e-2"):
+        assert client.get(f"/v1/models/{name}").json() == model
+    unknown = client.get("/v1/models/dall-e-9")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_served")
     assert (model["native_sizes"], model["defaults"]["steps"], model["priors"]) == ([64, 256], 20, ["diffusion"])
