@@ -24,7 +24,7 @@ BAD_REQUESTS: list[tuple[dict[str, Any], str, str]] = [
     ({"n": 11}, "invalid_value", "n"),
     ({"size": "1792x1024"}, "unsupported_size", "size"),
     ({"model": "dall-e-3"}, "model_not_found", "model"),
-    ({"output_format": "webp"}, "unsupported_parameter", "output_format"),
+    ({"output_format": "svg"}, "unsupported_parameter", "output_format"),
     ({"extra_body": {"seeed": 7}}, "unknown_parameter", "seeed"),
     ({"extra_body": {"steps": 0}}, "invalid_value", "steps"),
 ]
@@ -152,10 +152,15 @@ def test_an_operation_that_is_not_offered_is_the_client_s_not_found(client: Open
     assert caught.value.code == "route_not_found"
 
 
-def test_a_stream_is_refused_by_name(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.images.generate(prompt=PROMPT, stream=True)
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "stream")
+def test_a_stream_shows_the_picture_while_it_is_drawn(client: OpenAI) -> None:
+    extra = {"seed": 7, **FEW_STEPS, "steps": 6}
+    events = list(client.images.generate(prompt=PROMPT, size="256x256", stream=True, partial_images=3, extra_body=extra))
+    *early, last = events
+    assert 1 <= len(early) <= 3
+    assert {event.type for event in early} == {"image_generation.partial_image"}
+    assert [event.partial_image_index for event in early] == list(range(len(early)))
+    assert all(pixels(base64.b64decode(event.b64_json)).shape == (64, 64, 3) for event in early)
+    assert (last.type, pixels(base64.b64decode(last.b64_json)).shape) == ("image_generation.completed", (256, 256, 3))
 
 
 def test_a_body_over_the_limit_is_a_413(client: OpenAI) -> None:
