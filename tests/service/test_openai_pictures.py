@@ -95,14 +95,14 @@ def test_without_a_mask_the_words_edit_the_picture(client: TestClient, painter: 
 
 @pytest.mark.parametrize("shape", ["image", "images", "list"])
 def test_an_edit_in_json(client: TestClient, painter: Painter, queue: JobQueue, shape: str) -> None:
-    picture = data_url(file_of(halves()))
+    picture, mask = data_url(file_of(halves())), data_url(file_of(hole()))
     shapes: dict[str, dict[str, Any]] = {
         "image": {"image": picture},
         "images": {"images": [{"image_url": picture}]},
         "list": {"image": [picture]},
     }
     with painter.at_work():
-        reply = client.post(EDITS, json={**shapes[shape], "mask": {"image_url": data_url(file_of(hole()))}, "prompt": "a hat", "n": 2})
+        reply = client.post(EDITS, json=shapes[shape] | {"mask": {"image_url": mask}, "prompt": "a hat", "n": 2})
     spec = spec_of(reply, queue)
     assert (spec.operation, spec.n, spec.mask.kind) == ("inpaint", 2, "image")
 
