@@ -151,8 +151,8 @@ def _offload(request: Request) -> Offload:
     return _resources(request).offload
 
 
-def _drafts(request: Request) -> Drafts:
-    return Drafts(_admission(request), _inputs(request), _urls(request))
+async def _drafts(request: Request, caller: CallerIfAny) -> Drafts:
+    return Drafts(_admission(request), _inputs(request), await _urls(request, caller))
 
 
 def json_only(request: Request) -> None:
