@@ -96,9 +96,10 @@ class DecoderNetConfig(Section):
 
 
 class DecoderStageConfig(StageConfig):
-    """The 64 px decoder."""
+    """The 64 px decoder. drop_text: how often the caption is withheld; half the time in the paper (§2.1)."""
 
     net: DecoderNetConfig
+    drop_text: float = Field(default=0.5, ge=0, le=1)
 
 
 class InpaintStageConfig(StageConfig):
@@ -161,6 +162,8 @@ class ScenesConfig(Section):
     backdrops: dict[Literal["white", "plain", "patterns", "scenery"], float]
     recoloured: float = Field(ge=0, le=1)
     names_style: float = Field(ge=0, le=1)
+    small: float = Field(default=0.2, ge=0, le=1)
+    large_sizes: tuple[float, float] = (0.7, 0.98)
 
 
 class Recipe(Section):

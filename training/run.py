@@ -116,7 +116,8 @@ class Run:
         net = build_decoder(self.recipe)
         self._start(net.unet, "decoder")
         self._start(net.text_proj, "text_proj")
-        self._train(DecoderTask(net.to(self.device), self.source, SCHEDULE), self.recipe.decoder)
+        section = self.recipe.decoder
+        self._train(DecoderTask(net.to(self.device), self.source, SCHEDULE, section.drop_text), section)
 
     def inpaint(self) -> None:
         """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""

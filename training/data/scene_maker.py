@@ -26,7 +26,10 @@ COUNT_SIZES = {2: (0.36, 0.46), 3: (0.28, 0.34), 4: (0.32, 0.44), 5: (0.24, 0.32
 
 @dataclass(frozen=True)
 class Shares:
-    """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1."""
+    """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
+
+    small: how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
+    """
 
     kinds: Mapping[str, float] = field(
         default_factory=lambda: {"single": 0.5, "count": 0.17, "relation": 0.25, "several": 0.08}
@@ -48,6 +51,8 @@ class Shares:
     )
     recoloured: float = 0.2
     names_style: float = 0.5
+    small: float = 0.2
+    large_sizes: tuple[float, float] = (0.7, 0.98)
 
 
 class SceneMaker:
@@ -87,7 +92,8 @@ class SceneMaker:
 
     def _single(self, style: str, rng: random.Random) -> tuple[tuple[Placed, ...], str, str | None, int | None]:
         concept, colour = self._concept(style, rng), self._colour(rng)
-        size = rng.uniform(0.3, 0.5) if (is_small := rng.random() < 0.2) else rng.uniform(0.7, 0.98)
+        is_small = rng.random() < self.shares.small
+        size = rng.uniform(0.3, 0.5) if is_small else rng.uniform(*self.shares.large_sizes)
         room = (1 - size) / 2
         x, y = 0.5 + rng.uniform(-room, room), 0.5 + rng.uniform(-room, room)
         placed = self.place(concept, style, rng, (x, y, size), colour)

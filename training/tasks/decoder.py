@@ -40,10 +40,10 @@ class DecoderTask:
     """
 
     name = "decoder"
-    drop_image, drop_text = 0.1, 0.5
+    drop_image = 0.1
 
-    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule) -> None:
-        self.net, self.source, self.schedule = net, source, schedule
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, drop_text: float = 0.5) -> None:
+        self.net, self.source, self.schedule, self.drop_text = net, source, schedule, drop_text
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """The denoising loss at stratified timesteps."""

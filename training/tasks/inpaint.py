@@ -24,11 +24,11 @@ class InpaintTask(DecoderTask):
     """
 
     name = "inpaint"
-    drop_image, drop_text = 0.3, 0.3
+    drop_image = 0.3
 
     def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy, whole: float = 0.3) -> None:
         """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
-        super().__init__(net, source, schedule)
+        super().__init__(net, source, schedule, drop_text=0.3)
         self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:

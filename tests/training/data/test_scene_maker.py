@@ -44,6 +44,13 @@ def test_a_held_out_pair_never_stands_in_a_relation() -> None:
     assert pair not in [frozenset(placed.concept for placed in scene.objects) for scene in scenes(400, held_out, only)]
 
 
+def test_an_object_that_stands_alone_is_as_large_as_asked() -> None:
+    alone = replace(SHARES, kinds={"single": 1.0})
+    assert min(scene.objects[0].size for scene in scenes(200, shares=alone)) < 0.5
+    large = replace(alone, small=0.0, large_sizes=(0.86, 0.98))
+    assert all(0.86 <= scene.objects[0].size <= 0.98 for scene in scenes(200, shares=large))
+
+
 def test_a_held_out_template_is_never_used() -> None:
     held_out = replace(NOTHING, templates=frozenset({"this shows {subject}{behind}"}))
     assert not any(scene.caption.startswith("this shows") for scene in scenes(400, held_out))
