@@ -161,7 +161,7 @@ def _gelu(x: Floats) -> Floats:
     """x · Φ(x). numpy has no erf: Φ by the rational approximation 7.1.26 of Abramowitz and Stegun, within 1.5e-7."""
     z = np.abs(x) * np.float32(np.sqrt(0.5))
     t = 1 / (1 + np.float32(0.3275911) * z)
-    series = np.float32(1.061405429)
+    series: Floats = np.full_like(t, 1.061405429, dtype=np.float32)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         series = series * t + np.float32(coefficient)
     tail = series * t * np.exp(-z * z) / 2  # Φ(-|x|)
