@@ -20,7 +20,8 @@ serve(Settings(), lambda settings: PlainStages(step_seconds=float(sys.argv[1])))
 
 
 def main(data_dir: str, port: str, step_seconds: str) -> None:
-    commands = {"worker": [sys.executable, "-c", WORKER, step_seconds], "api": unclip_command("api")}
+    commands = {name: unclip_command(name) for name in ("api", "webhooks")}
+    commands["worker"] = [sys.executable, "-c", WORKER, step_seconds]
     settings = Settings(data_dir=Path(data_dir), port=int(port))
     Supervisor(settings, say=say, commands=commands).run()
 

@@ -12,7 +12,7 @@ import pytest
 from tests.unclip.conftest import ready
 from unclip.client import Job, UnclipClient
 
-PARTS = ("valkey", "worker", "api")
+PARTS = ("valkey", "worker", "api", "webhooks")
 
 
 @pytest.fixture
