@@ -160,10 +160,10 @@ def _normed(x: Floats, norm: tuple[Floats, Floats], eps: float) -> Floats:
 def _gelu(x: Floats) -> Floats:
     """x · Φ(x). numpy has no erf: Φ by the rational approximation 7.1.26 of Abramowitz and Stegun, within 1.5e-7."""
     z = np.abs(x) * np.float32(np.sqrt(0.5))
-    t = 1 / (1 + np.float32(0.3275911) * z)
-    series: Floats = np.full_like(t, 1.061405429, dtype=np.float32)
+    t = np.reciprocal(1 + np.float32(0.3275911) * z, dtype=np.float32)
+    series: Floats = np.full_like(t, 1.061405429)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series = series * t + np.float32(coefficient)
+        series = (series * t + np.float32(coefficient)).astype(np.float32, copy=False)
     tail = series * t * np.exp(-z * z) / 2  # Φ(-|x|)
     out: Floats = x * np.where(x >= 0, 1 - tail, tail)
     return out
