@@ -88,7 +88,9 @@ class Cascade:
             empty, load_sampling(folder / "prior_scheduler"), device=device, bucket=bucket,
         )]  # fmt: skip
         if (folder / PriorARStage.name).is_dir():
-            priors.append(load_prior_ar(folder / PriorARStage.name, empty, device, bucket))
+            # Its steps do not run in padded buckets: where pixels must not depend on company, each row is called alone.
+            alone = 1 if cuda_mode == "strict" else bucket
+            priors.append(load_prior_ar(folder / PriorARStage.name, empty, device, alone))
         upsamplers = [
             UpsamplerStage(
                 load_unet(folder / net, device, cuda_mode), load_sampling(folder / scheduler),
