@@ -14,8 +14,9 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from contract.catalog import read_model_info
 from contract.durability import shortcomings
+from contract.errors import QueueDown
 from contract.logs import configure_logging
-from contract.queue import connect, queue_name
+from contract.queue import connect, outages, queue_name
 from contract.settings import Settings
 from contract.store import ImageStore
 from workers.backoff import Backoff
@@ -91,12 +92,14 @@ def meet_queue(settings: Settings, stop: StopRequest) -> EngineWorker | None:
             connection = connect(settings.queue_url, settings)
             ttl_seconds = settings.worker_heartbeat_ttl_seconds
             worker = EngineWorker([queue_name()], connection, ttl_seconds, settings.result_ttl_seconds)
-            worker.start()
+            with outages():  # an answer that it has no memory left, or cannot write to its disk, is an outage too
+                worker.start()
             for short in shortcomings(connection, settings):
                 log.warning("the queue's server may lose jobs", reason=short)
             return worker
-        except (ConnectionError, TimeoutError) as error:
-            log.warning("the queue does not answer; waiting for it", reason=f"{type(error).__name__}: {error}")
+        except (ConnectionError, TimeoutError, QueueDown) as error:
+            reason = error.reason if isinstance(error, QueueDown) else f"{type(error).__name__}: {error}"
+            log.warning("the queue does not answer; waiting for it", reason=reason)
             time.sleep(backoff.next_seconds())
     return None
 

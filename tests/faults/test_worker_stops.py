@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from contract.states import JobState
 from tests.faults.conftest import is_in_decoder, wait
 from tests.workers.plain import make_spec
@@ -48,3 +50,20 @@ def test_no_moment_to_stop_at_loses_a_job(jobs, start_worker, rq_queue, fault_se
     records = [wait(jobs, job_id) for job_id in ids]
     assert {record.state for record in records} == {JobState.SUCCEEDED}
     assert {record.attempts for record in records} == {1}, "being handed back costs no retry"
+
+
+@pytest.mark.parametrize("hook", ["claim", "_take", "spec_of", "beat", "report", "put", "succeed", "stop"])
+def test_a_worker_told_to_stop_at_any_hook_leaves_nothing_behind(jobs, start_worker, rq_queue, fault_settings, hook):
+    hasty = fault_settings.model_copy(update={"drain_seconds": 0.1})
+    worker = start_worker(step_seconds=0.01, stop_in=hook, settings=hasty, is_ready=False)
+    job_id = jobs.submit(make_spec(steps=10)).id
+    if hook == "stop":
+        worker.wait_for("worker ready")
+        worker.process.terminate()
+    assert worker.process.wait(30) == 0
+    assert rq_queue.connection.llen(rq_queue.intermediate_queue_key) == 0
+    assert rq_queue.started_job_registry.get_job_ids(cleanup=False) == []
+    if not jobs.fetch(job_id).state.is_terminal:
+        start_worker()
+    record = wait(jobs, job_id)
+    assert (record.state, record.attempts) == (JobState.SUCCEEDED, 1)
