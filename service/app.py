@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -18,9 +19,9 @@ from service.callers import bearer
 from service.errors import KEY_REFUSALS, add_error_handlers, errors
 from service.health import endpoints as health
 from service.images import endpoints as images
-from service.jobs import bulk
+from service.jobs import bulk, latents
 from service.jobs import endpoints as jobs
-from service.middleware import BodyLimit, HeaderLimit, RequestContext
+from service.middleware import BodyLimit, HeaderLimit, HeadRequests, RequestContext
 from service.moderations import endpoints as moderations
 from service.observe import endpoints as observe
 from service.openai import endpoints as openai
@@ -51,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         resources.close()
 
-    app = FastAPI(
+    # Its page /docs brings its own scripts: whoever looks at it need not reach the internet.
+    app = FastAPIOffline(
         title="unclip",
         version=_version(),
         description=DESCRIPTION,
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(SecurityHeaders),
             *([Middleware(CORSMiddleware, **cors(settings))] if settings.cors_origins else []),
             Middleware(HeaderLimit, max_bytes=settings.max_header_bytes),
+            Middleware(HeadRequests),
             Middleware(Authentication, gate=resources.gate),
             Middleware(
                 BodyLimit,
@@ -79,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.resources = resources
     add_error_handlers(app)
     # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, pictures, moderations, jobs, bulk, uploads, webhooks, images):
+    for resource in (openai, pictures, moderations, jobs, bulk, latents, uploads, webhooks, images):
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)

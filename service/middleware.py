@@ -90,6 +90,29 @@ class HeaderLimit:
         await self.app(scope, receive, send)
 
 
+class HeadRequests:
+    """Answers HEAD wherever GET is answered: the same status and headers, and no body, nor the work of making one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async with anyio.create_task_group() as group:
+
+            async def send_head(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    await send(message)
+                    await send({"type": "http.response.body", "body": b""})
+                    group.cancel_scope.cancel()
+
+            await self.app({**scope, "method": "GET"}, receive, send_head)
+
+
 class BodyLimit:
     """Refuses a body over the limit: at once when its length is declared, and while it arrives when it comes in chunks.
 

@@ -101,6 +101,8 @@ def _index(recipe: Recipe) -> dict[str, Any]:
             "stages": ["prior", "decoder", *upsamplers],
             "priors": ["diffusion"] + ["autoregressive"] * (recipe.prior_ar is not None),
             "decoders": ["base"] + ["turbo"] * (recipe.turbo is not None),
+            "operations": ["generate", "vary", "interpolate", "edit", "upscale", "encode", "resume"]
+            + ["inpaint"] * (recipe.inpaint is not None),
             "max_prompt_tokens": recipe.context_length,
             "defaults": recipe.defaults.model_dump(),
         },

@@ -163,6 +163,29 @@ def test_a_stream_shows_the_picture_while_it_is_drawn(client: OpenAI) -> None:
     assert (last.type, pixels(base64.b64decode(last.b64_json)).shape) == ("image_generation.completed", (256, 256, 3))
 
 
+def picture_file() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (256, 256), (200, 30, 40)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+def test_a_variation_of_a_picture(client: OpenAI) -> None:
+    extra = {"seed": 7, "inversion_steps": 2, "steps": 2, "upsample_steps": 2}
+    reply = client.images.create_variation(
+        image=picture_file(), n=2, size="256x256", response_format="b64_json", extra_body=extra
+    )
+    assert [of_base64(picture).shape for picture in pictures(reply)] == [(256, 256, 3)] * 2
+
+
+def test_an_edit_by_words(client: OpenAI) -> None:
+    extra = {"seed": 7, "inversion_steps": 2, "steps": 2, "upsample_steps": 2, "source_prompt": "a red square"}
+    reply = client.images.edit(image=picture_file(), prompt="a blue square", size="256x256", extra_body=extra)
+    (picture,) = pictures(reply)
+    assert picture.url is not None
+    assert pixels(httpx.get(picture.url).content).shape == (256, 256, 3)
+
+
 def test_a_body_over_the_limit_is_a_413(client: OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.images.generate(prompt="a" * 2**21)

@@ -143,10 +143,22 @@ def test_request_schemas_are_closed(openapi: dict[str, Any]) -> None:
     assert all(schemas[name]["additionalProperties"] is False for name in ("GenerationRequest", *JOBS))
 
 
-def test_the_docs_page_is_served(client: TestClient) -> None:
+def test_the_docs_page_is_served_without_the_internet(client: TestClient) -> None:
     response = client.get("/docs")
     assert response.status_code == 200
     assert "/openapi.json" in response.text
+    assert re.findall(r"https?://[^\"' ]+", response.text) == []
+    parts = re.findall(r'(?:src|href)="(/[^"]+)"', response.text)
+    assert parts
+    assert all(client.get(part).status_code == 200 for part in parts)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/jobs", "/nowhere", "/healthz", "/docs"])
+def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 @pytest.mark.parametrize(

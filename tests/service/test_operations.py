@@ -126,6 +126,13 @@ def test_an_upscale_and_a_latent_and_back(client: TestClient, queue: JobQueue, p
     assert spec_of(client, queue, "encode", image=picture, inversion_steps=20).inversion_steps == 20
 
 
+def test_a_latent_is_an_encode_job(client: TestClient, queue: JobQueue, picture: str) -> None:
+    reply = client.post("/v1/latents", json={"image": picture, "inversion_steps": 9})
+    assert (reply.status_code, reply.headers["location"]) == (202, f"http://testserver/v1/jobs/{reply.json()['id']}")
+    spec = queue.fetch(reply.json()["id"]).spec
+    assert (spec.operation, spec.source.id, spec.inversion_steps) == ("encode", picture, 9)
+
+
 def test_all_settings_of_a_drawing_reach_the_spec(client: TestClient, queue: JobQueue) -> None:
     wanted = {
         "conditioning": "tokens",

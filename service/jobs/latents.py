@@ -1,0 +1,44 @@
+"""`/v1/latents`: a picture's latent as a thing of its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
+
+from contract.errors import IdempotencyKeyReused
+from contract.spec import EncodeSpec, Spec, Steps
+from service.callers import Caller
+from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
+from service.idempotency import OnceOnly
+from service.jobs.endpoints import LOCATION, submit_job
+from service.jobs.requests import IMAGE, EncodeJob, JobOptions
+from service.jobs.schemas import JobResponse
+from service.resources import Drafting, Jobs, Urls, Webhooks, json_only
+
+router = APIRouter(prefix="/v1/latents", tags=["jobs"])
+
+
+class LatentRequest(JobOptions):
+    """A picture whose latent is wanted."""
+
+    makes: ClassVar[type[Spec]] = EncodeSpec
+    image: str = Field(description=f"The picture: {IMAGE}.", examples=["up_5f0c9d4e8a6b4c0f9d3e2b1a7c6d5e4f"])
+    inversion_steps: Steps | None = Field(default=None, description="Steps of the inversion; 50 if left out.")
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobResponse,
+    dependencies=[Depends(json_only)],
+    responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
+)
+async def make_latent(
+    body: LatentRequest, caller: Caller, drafts: Drafting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
+) -> Response:
+    """Queue the job `encode`: its picture's `latent_id` can start any number of variations, edits and ways between."""
+    said = {name: value for name in LatentRequest.model_fields if (value := getattr(body, name)) is not None}
+    job = EncodeJob.model_validate({**said, "operation": "encode"})
+    return await submit_job(job, caller, drafts, jobs, webhooks, urls, once)
