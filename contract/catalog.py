@@ -12,6 +12,8 @@ from contract.errors import ModelError
 from contract.spec import Decoder, Guidance, Operation, Prior, Steps
 
 INDEX_FILE = "model_index.json"
+INPAINTING_CHANNELS = 7
+"""Of a decoder's input: the noised picture's three, three of what is known, one that says where."""
 ALIASES = ("dall-e-2", "gpt-image-1", "default")
 """Names that existing OpenAI clients send; each means the one model served here."""
 
@@ -57,6 +59,21 @@ class ModelInfo(BaseModel):
         return min((side for side in self.native_sizes if side >= size_px), default=max(self.native_sizes))
 
 
+def operations_of(folder: Path) -> tuple[Operation, ...]:
+    """Return what the parts of a model folder suffice for, where its index does not say it.
+
+    A picture is begun at with the image tower, and a part of it painted anew by a decoder with channels for picture and mask.
+    """
+    if not (folder / "image_encoder").is_dir():
+        return ("generate",)
+    try:
+        channels = json.loads((folder / "decoder" / "config.json").read_text(encoding="utf-8"))["in_channels"]
+    except (OSError, ValueError, KeyError, TypeError):
+        channels = 0  # whoever loads the decoder will say what is wrong with it
+    inpaint: tuple[Operation, ...] = ("inpaint",) if channels == INPAINTING_CHANNELS else ()
+    return ("generate", "vary", "interpolate", "edit", *inpaint, "upscale", "encode", "resume")
+
+
 def read_model_info(folder: Path) -> ModelInfo:
     """Read the `"unclip"` object of the folder's `model_index.json`. Raises ModelError naming file and fault."""
     path = folder / INDEX_FILE
@@ -69,7 +86,7 @@ def read_model_info(folder: Path) -> ModelInfo:
     if not isinstance(index, dict) or "unclip" not in index:
         raise ModelError(f'{path} has no "unclip" object: it is not a model folder of this project')
     try:
-        return ModelInfo.model_validate(index["unclip"])
+        return ModelInfo.model_validate({"operations": operations_of(folder), **index["unclip"]})
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ModelError(f'{path}, "unclip": {faults}') from error

@@ -98,7 +98,7 @@ class Admission:
 
     def _resolved(self, request: PictureRequest) -> dict[str, Any]:
         """Return what has a default of the model's, or is checked against what is offered here."""
-        defaults = self.model.defaults
+        defaults = {**self.model.defaults.model_dump(), **request.makes.own_defaults}
         return {
             "model": self.model.name,
             "size": self._checked_size(request),
@@ -106,7 +106,7 @@ class Admission:
             "seed": _or(request.seed, secrets.randbelow(SEEDS)),
             "prior": self._checked_prior(getattr(request, "prior", None)),
             "decoder": self._checked_decoder(request.decoder),
-            **{name: _or(getattr(request, name, None), value) for name, value in defaults.model_dump().items()},
+            **{name: _or(getattr(request, name, None), value) for name, value in defaults.items()},
             "user": request.end_user,
         }
 

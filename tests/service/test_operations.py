@@ -79,7 +79,15 @@ def test_variations_of_an_upload(client: TestClient, queue: JobQueue, picture: s
     assert (spec.operation, spec.source.id, spec.n, spec.eta, spec.inversion, spec.strength) == (
         *("vary", picture, 3, 0.25, "noise", 0.5),
     )
-    assert (spec.size, spec.steps, spec.inversion_steps) == ("256x256", 20, 50)
+    assert (spec.size, spec.steps, spec.guidance_scale, spec.inversion_steps) == ("256x256", 50, 1.0, 50)
+
+
+def test_what_is_asked_for_stands_before_what_an_operation_would_take(
+    client: TestClient, queue: JobQueue, picture: str
+) -> None:
+    spec = spec_of(client, queue, "vary", image=picture, steps=7, guidance_scale=2.5)
+    assert (spec.steps, spec.guidance_scale) == (7, 2.5)
+    assert spec_of(client, queue, "upscale", image=picture).steps == 20
 
 
 def test_a_way_between_a_picture_and_a_prompt(client: TestClient, queue: JobQueue, picture: str) -> None:

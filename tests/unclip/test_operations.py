@@ -1,11 +1,18 @@
-"""The commands on pictures: what they understand."""
+"""The commands on pictures: what they understand, and one way through a whole service."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.models.tiny import write_tiny_model
 from unclip.errors import CommandError
 from unclip.operations import boxes, image, picture, source
 
@@ -48,3 +55,32 @@ def test_boxes_are_four_shares() -> None:
     for wrong in ("0,1,1", "left"):
         with pytest.raises(CommandError, match="left,top,right,bottom"):
             boxes([wrong])
+
+
+@pytest.mark.timeout(180)
+def test_a_picture_is_varied_by_a_service_started_for_the_call(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photo)
+    env = {**os.environ, "UNCLIP_MODEL_DIR": str(write_tiny_model(tmp_path / "model")), "OMP_NUM_THREADS": "1"}
+    env |= {"UNCLIP_PORT": "9", "UNCLIP_PICTURE_FILTER": "false"}
+    options = [
+        "--eta",
+        "0.5",
+        "--steps",
+        "2",
+        "--inversion-steps",
+        "2",
+        "--seed",
+        "7",
+        "--json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    command = [sys.executable, "-m", "unclip", "vary", str(photo), *options]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=170, check=False)
+    assert ran.returncode == 0, ran.stderr
+    (said,) = json.loads(ran.stdout)["images"]
+    assert said["latent_id"].startswith("lat_")
+    with Image.open(said["path"]) as drawn:
+        assert (Path(said["path"]).name, drawn.size) == ("variation-7.png", (256, 256))
