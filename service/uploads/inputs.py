@@ -131,7 +131,10 @@ class InputsService:
         if reference.startswith(("https://", "http://", "data:")) and not reference.startswith(own_address):
             data = await self._bytes(reference, param)
             return await self.keep_mask(data, key, param, white_paints=paints == "white")
-        return await self.take(reference, key, param, own_address)
+        kept = await self.take(reference, key, param, own_address)
+        if paints == "transparent" and kept.mask_id is not None:
+            return Input(kept.mask_id, kept.width, kept.height)
+        return kept
 
     async def delete(self, upload_id: str, key: str) -> None:
         """Remove an upload, and the mask beside it. Raises ImageNotFound."""

@@ -129,6 +129,13 @@ def test_a_picture_s_transparency_is_its_mask(client: TestClient, queue: JobQueu
     assert spec_of(client, queue, "inpaint", image=upload["id"], prompt="a hat").mask.id == upload["mask"]
 
 
+def test_a_transparent_upload_is_a_mask_for_another_picture(client: TestClient, queue: JobQueue, picture: str) -> None:
+    upload = client.post("/v1/uploads", files={"image": file_of(hole())}).json()
+    by_transparency = spec_of(client, queue, "inpaint", image=picture, prompt="a hat", mask=upload["id"])
+    by_white = spec_of(client, queue, "inpaint", image=picture, prompt="a hat", mask=upload["id"], mask_paints="white")
+    assert (by_transparency.mask.id, by_white.mask.id) == (upload["mask"], upload["id"])
+
+
 def test_an_upscale_and_a_latent_and_back(client: TestClient, queue: JobQueue, picture: str) -> None:
     assert spec_of(client, queue, "upscale", image=picture, size="1024x1024").size_px == 1024
     assert spec_of(client, queue, "encode", image=picture, inversion_steps=20).inversion_steps == 20
