@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Response
 
 from contract.catalog import ALIASES
@@ -25,7 +26,8 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 async def generate_images(body: GenerationRequest, admission: Admitting, replies: Replies, once: OnceOnly) -> Response:
     """Draw and wait, or with `stream` show it while it is drawn. It is the same job as `POST /v1/jobs` makes, and goes on when
     the caller hangs up."""
-    return await replies.reply(admission.admit(body, once.api_key), body, once, "image_generation")
+    spec = await anyio.to_thread.run_sync(admission.admit, body, once.api_key)
+    return await replies.reply(spec, body, once, "image_generation")
 
 
 @router.get("/images/generations", include_in_schema=False)

@@ -63,7 +63,7 @@ async def edit_image(request: Request, caller: Caller, drafts: Drafting, replies
     brought = await read_request(request, EditRequest, drafts)
     body, mask_file = brought.body, brought.files.get("mask")
     is_masked = body.is_masked(mask_file is not None)
-    drafts.admission.draft(body.job(is_masked), caller.key_id)  # before any picture is read
+    await drafts.check(body.job(is_masked), caller.key_id)  # before any picture is read
     picture = await take_picture(brought, drafts, caller.key_id)
     given = {"image": picture}
     if mask_file is not None:
@@ -87,7 +87,7 @@ async def vary_image(request: Request, caller: Caller, drafts: Drafting, replies
     """Draw variations of a picture and wait: its meaning stays, its details are drawn anew."""
     brought = await read_request(request, VariationRequest, drafts)
     job = brought.body.job()
-    drafts.admission.draft(job, caller.key_id)  # before any picture is read
+    await drafts.check(job, caller.key_id)  # before any picture is read
     picture = await take_picture(brought, drafts, caller.key_id)
     spec: AnySpec = await drafts.spec(job, caller.key_id, {"image": picture})
     return await replies.reply(spec, brought.body, once, "image_variation", notes_of(picture))
