@@ -91,6 +91,8 @@ class EngineWorker(BaseWorker):
         self.turns = Turns()
         self._waiting = connection.register_script(WAITING)
         self._report = connection.register_script(REPORT)
+        self._last_try = ""
+        self._awaits_last_try = False
         self._left_until: dict[str, float] = {}
         self._server_ahead_seconds: float | None = None
         self._log = structlog.get_logger(__name__)
@@ -141,6 +143,8 @@ class EngineWorker(BaseWorker):
         The id enters the queue's intermediate list in the same step in which it leaves the queue, so a crash at any point
         leaves it in one place or the other. None also when the id that came turned out stale.
         """
+        if self._must_be_alone():
+            return None
         queue, job_id = self._next_id(wait_seconds, lanes)
         return self._take(queue, job_id) if queue and job_id else None
 
@@ -273,6 +277,14 @@ class EngineWorker(BaseWorker):
             waiting.remove(name)  # another worker was quicker
         return None, None
 
+    def _must_be_alone(self) -> bool:
+        """Whether nothing may be taken, because a job on its last try is here or waits for this worker to be empty.
+
+        If that job stops this worker too, nobody goes down with it: only so is it known to be the poison, and not its neighbour.
+        """
+        self._awaits_last_try = self._awaits_last_try and bool(self.executions)
+        return self._awaits_last_try or self._last_try in self.executions
+
     def _waiting_now(self, lanes: Sequence[Lane]) -> set[str]:
         """The queues, in any of these lanes, that have a job waiting, without those that are left to others for a moment."""
         flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in lanes])
@@ -300,6 +312,10 @@ class EngineWorker(BaseWorker):
                         pipe.rpush(queue.key, job_id)
                         self._left_until[queue.name] = time.monotonic() + LEAVE_SECONDS
                         job = None
+                    if job is not None and job.retries_left == 0 and self.executions:
+                        pipe.lpush(queue.key, job_id)
+                        self._awaits_last_try = True
+                        job = None
                     if job is None:
                         pipe.execute()
                         return None
@@ -314,6 +330,7 @@ class EngineWorker(BaseWorker):
                 except WatchError:
                     continue
         self.executions[execution.id] = execution
+        self._last_try = execution.id if job.retries_left == 0 else self._last_try
         return Holding(job, queue, execution)
 
     def _queued_job(self, job_id: str) -> Job | None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from contract.ended import ENDED, read_entries
+from contract.record import JobResult
 from contract.states import JobState
 from tests.workers.plain import make_spec
 from workers.recovery import Recovery
@@ -110,6 +111,47 @@ def test_a_job_that_stops_three_workers_is_poison(jobs, new_worker, recovery, cl
     assert rq_queue.job_ids == [other]
     assert rq_queue.failed_job_registry.get_job_ids() == [job_id]
     assert read_entries(redis.xrevrange(ENDED))[0].state is JobState.FAILED
+
+
+def test_what_was_drawn_beside_poison_is_drawn_in_the_end(jobs, new_worker, recovery, clock, rq_queue, redis):
+    good, poison, better = (jobs.submit(make_spec(key=key)).id for key in ("ann", "local", "local"))
+    for _ in range(8):
+        worker, held = new_worker(), []
+        while holding := worker.claim() or worker.claim():
+            held.append(holding)
+        if poison in [holding.id for holding in held]:
+            for holding in held:
+                silence(redis, holding)
+            queues = [holding.queue for holding in held]
+            recovery.run(*queues)
+            clock.now += GRACE_SECONDS
+            recovery.run(*queues)
+        else:
+            for holding in held:
+                worker.succeed(holding, JobResult(images=(), native_size=64))
+    assert [jobs.fetch(job_id).state for job_id in (good, poison, better)] == [
+        JobState.SUCCEEDED,
+        JobState.FAILED,
+        JobState.SUCCEEDED,
+    ]
+
+
+def test_a_job_on_its_last_try_waits_for_an_empty_worker(jobs, worker, redis):
+    first, last = jobs.submit(make_spec()).id, jobs.submit(make_spec()).id
+    redis.hset(f"rq:job:{last}", "retries_left", 0)
+    other = jobs.submit(make_spec(key="ann")).id
+    held = [holding for _ in range(3) if (holding := worker.claim())]
+    assert last not in [holding.id for holding in held]
+    assert worker.claim() is None, "nothing more is taken, or it would wait for ever"
+    for holding in held:
+        worker.succeed(holding, JobResult(images=(), native_size=64))
+    taken = worker.claim()
+    while taken.id != last:
+        worker.succeed(taken, JobResult(images=(), native_size=64))
+        taken = worker.claim() or worker.claim()
+    jobs.submit(make_spec(key="bob"))
+    assert worker.claim() is None
+    assert {jobs.fetch(job_id).state for job_id in (first, other)} <= {JobState.SUCCEEDED, JobState.QUEUED}
 
 
 def test_handing_back_is_no_loss(jobs, new_worker, recovery, clock, redis):
