@@ -280,7 +280,7 @@ class EngineWorker(BaseWorker):
     def _must_be_alone(self) -> bool:
         """Whether nothing may be taken, because a job on its last try is here or waits for this worker to be empty.
 
-        If that job stops this worker too, nobody goes down with it: only so is it known to be the poison, and not its neighbour.
+        If that job stops this worker too, nobody goes down with it: only so is it known to be the poison, not its neighbour.
         """
         self._awaits_last_try = self._awaits_last_try and bool(self.executions)
         return self._awaits_last_try or self._last_try in self.executions
