@@ -110,20 +110,22 @@ class WorkerProcess:
 
 @pytest.fixture
 def start_worker(fault_settings: Settings, tmp_path: Path, forge: Forge) -> Iterator[Callable[..., WorkerProcess]]:
-    """Starts workers and waits until they are ready; kills what is left of them afterwards."""
+    """Starts workers and waits until they are ready; kills what is left of them afterwards.
+
+    armed: die_in, stop_in, without, as in plain_worker.
+    """
     started: list[WorkerProcess] = []
 
     def start(
         step_seconds: float = 0.0,
         load_seconds: float = 0.0,
-        die_in: str = "",
-        stop_in: str = "",
         settings: Settings = fault_settings,
         module: str = PLAIN,
         is_ready: bool = True,
+        **armed: str,
     ) -> WorkerProcess:
         seconds = {"PLAIN_STEP_SECONDS": str(step_seconds), "PLAIN_LOAD_SECONDS": str(load_seconds)}
-        extra = seconds | {"PLAIN_DIE_IN": die_in, "PLAIN_STOP_IN": stop_in}
+        extra = seconds | {f"PLAIN_{how.upper()}": what for how, what in armed.items()}
         started.append(WorkerProcess(settings, tmp_path / f"worker-{len(started)}.log", module, extra, forge))
         if is_ready:
             started[-1].wait_for("worker ready")

@@ -223,8 +223,8 @@ def installed(folder: Path, shape: Shape | None = None) -> Iterator[Installation
 
 
 def pictures_in(store: ImageStore) -> list[str]:
-    """Return the ids of all pictures that a store lists."""
-    paths = [entry["path"] for chunk in obstore.list(store._reader, prefix="images") for entry in chunk]
+    """Return the ids of all pictures that a store lists, with a writer's patience: a long list takes its time."""
+    paths = [entry["path"] for chunk in obstore.list(store._writer, prefix="images") for entry in chunk]
     return ["-".join(path.split("/")[-2:]) for path in paths]
 
 

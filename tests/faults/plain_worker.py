@@ -2,7 +2,7 @@
 
 PLAIN_LOAD_SECONDS: how long the model loads. PLAIN_STEP_SECONDS: how long a decoder step takes. PLAIN_DIE_IN, PLAIN_STOP_IN:
 name of an EngineWorker method, or `put`; entering it for the first time, the process kills itself the way a crash would, with
-SIGKILL, or is told to stop, with SIGTERM, and goes on.
+SIGKILL, or is told to stop, with SIGTERM, and goes on. PLAIN_WITHOUT: a protection to switch off, by its name in WITHOUT.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import threading
 import time
 from typing import Any
 
+from redis import Redis
+
+import workers.worker
 from contract.settings import Settings
 from tests.workers.plain import PlainStages
 from workers.main import serve
 from workers.publish import Publisher
+from workers.recovery import Recovery
 from workers.worker import EngineWorker
 
 PLACES = {"put": (Publisher, "_put")}
@@ -41,7 +45,38 @@ def arm(place: str, number: signal.Signals) -> None:
     setattr(owner, method, wrapped)
 
 
+def without_recovery() -> None:
+    """Nobody looks for the jobs of the dead."""
+    Recovery.run = lambda *_: None
+
+
+def without_attempts() -> None:
+    """Whoever ends a job may do so."""
+    workers.worker.belongs_to = workers.worker.runs_as = lambda *_: True
+
+
+def without_intermediate_list() -> None:
+    """A job leaves its queue for a worker's memory."""
+    Redis.lmove = lambda self, queue, _: self.lpop(queue)
+
+
+def without_order() -> None:
+    """A job is done before its pictures are stored."""
+    put = Publisher._put
+    Publisher._put = lambda *args: threading.Timer(2.0, put, args).start()
+
+
+WITHOUT = {
+    "recovery": without_recovery,
+    "attempts": without_attempts,
+    "intermediate list": without_intermediate_list,
+    "order": without_order,
+}
+
+
 def main() -> None:
+    if protection := os.environ.get("PLAIN_WITHOUT"):
+        WITHOUT[protection]()
     for variable, number in (("PLAIN_DIE_IN", signal.SIGKILL), ("PLAIN_STOP_IN", signal.SIGTERM)):
         if place := os.environ.get(variable):
             arm(place, number)
