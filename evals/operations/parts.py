@@ -90,7 +90,7 @@ def edit(bench: Bench, renders: Sequence[Render]) -> Found:
         for theta, pixels in zip(THETAS, drawn, strict=True):
             source_seen[theta] += bench.shows([pixels], render.concept)
             target_seen[theta] += bench.shows([pixels], other.concept)
-            cells.append(Cell(pixels, f"{source} → {target}, theta {theta:g}"))
+            cells.append(Cell(pixels, f"{source} to {target}, theta {theta:g}"))
     rows = [[f"{theta:g}", str(bootstrap(source_seen[theta])), str(bootstrap(target_seen[theta]))] for theta in THETAS]
     best = max(THETAS, key=lambda theta: sum(target_seen[theta]))
     figures = [
