@@ -13,7 +13,7 @@ ARGS ?=
 export PROMPT SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults soak check format lock bench bench-gpu bench-recovery
+.PHONY: help setup demo serve test faults soak check format lock bench bench-gpu bench-recovery fuzz
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,8 @@ faults: setup ## 200 rounds of seeded faults over a whole installation, about an
 
 soak: setup ## ten thousand tiny jobs: memory, open files and keys must stay flat
 	@$(VENV) -m tests.faults.soak $(ARGS)
+fuzz: setup ## fuzz the whole HTTP API, 10,000 cases and more (ARGS="--examples 100 --seed 2" for another run)
+	@$(VENV) -m tests.service.fuzzing $(ARGS)
 
 bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="cpu submit" for some); 10 to 20 minutes
 	@$(VENV) -m bench $(ARGS)

@@ -28,7 +28,6 @@ EVENTS_REPLY: dict[int | str, dict[str, Any]] = {
         "description": "The events, as they happen.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
                 "example": 'id: 24127\nevent: job.progress\ndata: {"type":"job.progress","job":{"id":"…"}}\n\n',
             }
         },
