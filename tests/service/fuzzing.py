@@ -1,4 +1,4 @@
-"""Schemathesis over the whole OpenAPI of a real server: `python -m tests.service.fuzzing --examples 500` (`make fuzz`).
+"""Schemathesis over the whole OpenAPI of a real server: `python -m tests.service.fuzzing --examples 1000` (`make fuzz`).
 
 The API runs with keys, on a real Valkey and a real folder; painters finish the jobs, so that links between operations lead on.
 A program of its own: the server is a thread here and Schemathesis another process, which keeps to its seed.
@@ -107,7 +107,7 @@ def cases_of(said: str) -> int:
 def main() -> None:
     """Fuzz, print what Schemathesis says, and leave with its status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=500, help="cases for each operation in the phase fuzzing")
+    parser.add_argument("--examples", type=int, default=1000, help="cases for each operation in the phase fuzzing")
     parser.add_argument("--phases", default=ALL_PHASES)
     parser.add_argument("--seed", type=int, default=1)
     asked, more = parser.parse_known_args()
