@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import uvicorn
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -89,9 +90,11 @@ def fuzz(
 ) -> tuple[int, str]:
     """Run Schemathesis and return its exit status and what it said."""
     (folder / "schemathesis.toml").write_text(CONFIG)
+    # As a file: Schemathesis waits ten seconds for an address, and a busy machine may need longer for the first reply.
+    (folder / "openapi.json").write_text(httpx.get(f"{url}/openapi.json", timeout=120).text)
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(folder / "schemathesis.toml"), "run"),
-        *(f"{url}/openapi.json", "--url", url, "--header", f"Authorization: Bearer {token}"),
+        *(str(folder / "openapi.json"), "--url", url, "--header", f"Authorization: Bearer {token}"),
         *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples), "--seed", str(seed)),
         *("--request-timeout", "60", "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", *more),
     ]
