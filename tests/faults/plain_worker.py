@@ -52,12 +52,14 @@ def without_recovery() -> None:
 
 def without_attempts() -> None:
     """Whoever ends a job may do so."""
-    workers.worker.belongs_to = workers.worker.runs_as = lambda *_: True
+    module: Any = workers.worker
+    module.belongs_to = module.runs_as = lambda *_: True
 
 
 def without_intermediate_list() -> None:
     """A job leaves its queue for a worker's memory."""
-    Redis.lmove = lambda self, queue, _: self.lpop(queue)
+    client: Any = Redis
+    client.lmove = lambda self, queue, _: self.lpop(queue)
 
 
 def without_order() -> None:
