@@ -116,7 +116,7 @@ class JobResponse(BaseModel):
     estimate: JobEstimate | None = Field(
         description="When the job will have ended, while it waits or runs; null where too few jobs have ended lately to tell."
     )
-    model: str = Field(examples=["unclip-bootstrap"])
+    model: str = Field(examples=["unclip-emoji"])
     prompt: str | None = Field(description="Null for operations without one.", examples=["a red apple"])
     n: int = Field(examples=[1])
     size: str = Field(examples=["256x256"])

@@ -36,7 +36,7 @@ class ImagesResponse(BaseModel):
     size: str = Field(examples=["256x256"])
     output_format: str = Field(examples=["png"])
     native_size: int | None = Field(description="The side in pixels at which the model drew, before resampling to `size`.")
-    model: str = Field(examples=["unclip-bootstrap"])
+    model: str = Field(examples=["unclip-emoji"])
     job_id: str = Field(description="The job, at `/v1/jobs/{job_id}`.")
     blocked: list[BlockedImage] | None = Field(
         default=None, description="Pictures that the picture filter kept back; `data` then holds the others. Left out for none."
