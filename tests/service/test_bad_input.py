@@ -266,7 +266,6 @@ def test_an_unknown_path_is_not_found(client: TestClient, queue: JobQueue, path:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/v1/jobs", "POST"),
         ("GET", "/v1/images/generations", "POST"),
         ("PUT", "/v1/images/generations", "POST"),
         ("DELETE", "/v1/models", "GET"),
