@@ -110,7 +110,7 @@ def test_a_ring_is_empty_until_the_first_key(keys: KeyRing) -> None:
 
 def test_a_scope_that_does_not_exist_is_refused(keys: KeyRing) -> None:
     with pytest.raises(ValidationError, match="scopes"):
-        keys.create("studio", ["everything"])
+        keys.create("studio", ["everything"])  # type: ignore[list-item]
     assert keys.is_empty()
 
 

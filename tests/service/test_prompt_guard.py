@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -12,7 +15,7 @@ from service import prompt_guard
 from service.prompt_guard import PromptGuard
 
 
-def told(settings: Settings, prompt: str) -> list[dict]:
+def told(settings: Settings, prompt: str) -> list[MutableMapping[str, Any]]:
     with capture_logs() as lines:
         PromptGuard.load(settings).check(prompt)
     return [line for line in lines if line["event"] == "prompt refused"]

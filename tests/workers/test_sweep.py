@@ -10,7 +10,7 @@ import pytest
 
 from contract.queue import index_key
 from contract.spec import ImageSource, LatentSource, UpscaleSpec, VarySpec
-from contract.store import ImageStore, image_id, latent_id, new_upload_id
+from contract.store import ImageStore, image_id, latent_id
 from tests.workers.plain import make_spec
 from workers.sweep import MARGIN_SECONDS, SWEEP_KEY, Sweeper
 
@@ -58,14 +58,14 @@ def is_there(store: ImageStore, thing: str) -> bool:
 EXPIRED = RETENTION_SECONDS + MARGIN_SECONDS + 60
 
 
-@pytest.mark.parametrize("thing", [image_id(OLD, 0), latent_id(OLD, 3), new_upload_id()])
+@pytest.mark.parametrize("thing", [image_id(OLD, 0), latent_id(OLD, 3), "up_" + "b" * 32])
 def test_what_is_older_than_its_time_goes(sweeper, put, store, thing):
     put(thing, EXPIRED)
     assert sweeper.sweep() == 1
     assert not is_there(store, thing)
 
 
-@pytest.mark.parametrize("thing", [image_id(OLD, 0), latent_id(OLD, 3), new_upload_id()])
+@pytest.mark.parametrize("thing", [image_id(OLD, 0), latent_id(OLD, 3), "up_" + "b" * 32])
 def test_what_is_not_as_old_stays(sweeper, put, store, thing):
     put(thing, RETENTION_SECONDS)
     assert sweeper.sweep() == 0
@@ -81,7 +81,7 @@ def test_a_picture_stays_as_long_as_its_jobs_record(sweeper, put, store, jobs):
 
 
 def test_what_a_waiting_or_running_job_is_drawn_from_stays(sweeper, put, store, jobs, worker):
-    upload, picture, latent = new_upload_id(), image_id(OLD, 1), latent_id(OLD, 1)
+    upload, picture, latent = "up_" + "b" * 32, image_id(OLD, 1), latent_id(OLD, 1)
     for thing in (upload, picture, latent, image_id(OLD, 2)):
         put(thing, EXPIRED)
     jobs.submit(UpscaleSpec(source=ImageSource(id=upload), **COMMON))
@@ -93,7 +93,7 @@ def test_what_a_waiting_or_running_job_is_drawn_from_stays(sweeper, put, store, 
 
 
 def test_one_worker_sweeps_at_a_time(sweeper, put, redis, store):
-    put(new_upload_id(), EXPIRED)
+    put("up_" + "b" * 32, EXPIRED)
     redis.set(SWEEP_KEY, 1)
     assert sweeper.sweep() == 0
     redis.delete(SWEEP_KEY)
@@ -111,7 +111,7 @@ def test_names_of_expired_jobs_leave_the_lists_in_the_end(sweeper, redis, jobs):
 
 
 def test_it_sweeps_now_and_then_by_itself(redis, put, store):
-    thing = put(new_upload_id(), EXPIRED)
+    thing = put("up_" + "b" * 32, EXPIRED)
     sweeper = Sweeper(redis, store, RETENTION_SECONDS, every_seconds=0.05)
     sweeper.start()
     deadline = time.monotonic() + 10
@@ -125,7 +125,7 @@ def test_it_sweeps_now_and_then_by_itself(redis, put, store):
 def test_a_bucket_is_swept_too(s3_settings, redis):
     """Its server keeps the time itself: everything is of now, so now is what must be old."""
     store = ImageStore.open(s3_settings)
-    things = [image_id(OLD, 0), latent_id(OLD, 0), new_upload_id()]
+    things = [image_id(OLD, 0), latent_id(OLD, 0), "up_" + "b" * 32]
     for thing in things:
         store.put(thing, b"\x89PNG\r\n\x1a\n")
     assert Sweeper(redis, store, RETENTION_SECONDS).sweep() == 0
