@@ -31,7 +31,7 @@ serve: setup ## run everything on http://127.0.0.1:8000 until Ctrl-C
 	@exec $(VENV) -m unclip serve $(ARGS)
 
 test: setup ## run the whole test suite (ARGS="-k name" for a part)
-	@$(VENV) -m pytest $(ARGS)
+	@$(VENV) -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 check: setup ## formatting, lint, types, and who may import whom
 	@$(VENV) -m ruff format --check .

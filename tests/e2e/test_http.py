@@ -11,6 +11,7 @@ import httpx
 import pytest
 from rq.utils import as_text
 
+from service.middleware import INLINE_FACTOR
 from tests.e2e.conftest import FEW_STEPS, Stack
 
 A_JOB = {"operation": "generate", "prompt": "a red apple", "seed": 7, "size": "256x256", **FEW_STEPS}
@@ -76,7 +77,7 @@ def test_a_caller_who_hangs_up_leaves_a_job_that_ends_well(http: httpx.Client, s
 
 
 def test_a_chunked_body_over_the_limit_is_refused_while_it_arrives(http: httpx.Client) -> None:
-    chunks = (b" " * 2**18 for _ in range(6))
+    chunks = (b" " * 2**18 for _ in range(4 * INLINE_FACTOR + 2))
     reply = http.post("/v1/jobs", content=chunks, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
     assert reply.headers["x-request-id"]

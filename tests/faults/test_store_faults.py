@@ -93,7 +93,7 @@ def test_a_full_disk_delays_a_picture_and_leaves_nothing_half_written(jobs, star
     record = wait(jobs, job_id)
     assert (record.state, record.attempts) == (JobState.SUCCEEDED, 1)
     assert len(store.get(record.images[0].id).bytes) == record.images[0].bytes
-    held = [path.name for path in fault_settings.data_dir.rglob("*") if path.is_file()]
+    held = [path.name for path in (fault_settings.data_dir / "images").rglob("*") if path.is_file()]
     assert held == ["0"], "and nothing of the tries that failed stays"
 
 
