@@ -127,13 +127,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for bench.md and bench.json")
     asked = parser.parse_args(arguments)
     plan = Plan(asked.model, asked.threads, asked.blocks, asked.device, lambda line: print(f"  {line}", file=sys.stderr))
+    from bench.machine import describe
+
     lines: list[Line] = []
+    table = ""
     for name in asked.names or [name for name in BENCHES if name not in LONG]:
         print(name, file=sys.stderr)
         lines += BENCHES[name](plan)
-    from bench.machine import describe
-
-    print(write(lines, describe(), asked.out))
+        table = write(lines, describe(), asked.out)  # after each: what is measured is not lost with a later one
+    print(table)
     return 0 if all(line.is_met is not False for line in lines) else 1
 
 

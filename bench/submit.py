@@ -15,7 +15,7 @@ from bench.stack import LOOPBACK, Part, Stack, free_port, stack
 
 POSTS, CALLERS = 150, 4
 BODY = {"operation": "generate", "prompt": "a red apple", "seed": 7, "size": "256x256"}
-SETTINGS = {"UNCLIP_MAX_QUEUE_DEPTH": "1000000", "UNCLIP_LOG_LEVEL": "warning"}
+SETTINGS = {"UNCLIP_MAX_QUEUE_DEPTH": "1000000"}
 
 
 def submit_rate(blocks: int, tell: Callable[[str], None]) -> tuple[Ratio, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -136,11 +135,10 @@ def test_others_are_served_while_bombs_are_read(unfiltered: TestClient) -> None:
 
     thread = threading.Thread(target=upload)
     thread.start()
-    slowest, asked = 0.0, 0
+    served = 0
     while not done.is_set():
-        began = time.monotonic()
         assert unfiltered.get("/v1/models").status_code == 200
-        slowest, asked = max(slowest, time.monotonic() - began), asked + 1
+        served += not done.is_set()
     thread.join()
-    assert asked > 3
-    assert slowest < 1
+    # Read in the API's own process, each bomb would hold up everybody: three answers at most, one before each.
+    assert served > 3
