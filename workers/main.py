@@ -73,7 +73,7 @@ def serve(
     ttl_seconds = settings.worker_heartbeat_ttl_seconds
     clerk = Clerk(worker, Recovery(worker.connection, grace_seconds=ttl_seconds / 2), Pace.of(ttl_seconds), budget.rows)
     store = ImageStore.open(settings)
-    publisher = Publisher(store, check=check, provenance=provenance)
+    publisher = Publisher(store, check, provenance=provenance)
     inputs = Inputs(store, clerk.for_engine.put, clerk.end)
     log.info("worker ready", seconds=round(time.monotonic() - started, 2), worker=worker.name, stages=list(cascade.stages))
     engine = Engine(cascade, budget, costs=costs)

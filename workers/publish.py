@@ -25,7 +25,7 @@ from contract.store import CONTENT_TYPES, LATENT_TYPE, image_id, latent_id
 from workers.attachments import attachments_of
 from workers.backoff import Backoff
 from workers.engine import Drawn, Order, Picture
-from workers.picture_check import FilterFailed, PictureCheck, all_blocked, blocked_picture, filter_failed, no_check
+from workers.picture_check import FilterFailed, PictureCheck, all_blocked, blocked_picture, filter_failed
 from workers.pictures import resized
 from workers.provenance import Provenance, png_text
 from workers.tally import PUBLISH
@@ -53,9 +53,8 @@ class Abandoned(Exception):
 class Publisher:
     """Publishes drawn jobs, several pictures at a time."""
 
-    def __init__(
-        self, store: Store, threads: int = 2, check: PictureCheck = no_check, provenance: Provenance | None = None
-    ) -> None:
+    def __init__(self, store: Store, check: PictureCheck, *, threads: int = 2, provenance: Provenance | None = None) -> None:
+        """check: looks at every picture; there is no default, so that nobody goes without one by leaving it out."""
         self._store = store
         self._provenance = provenance
         self._check = check

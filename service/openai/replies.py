@@ -40,7 +40,7 @@ class Replier:
         """
         if body.stream:
             job = await self.jobs.submit(spec, await once.job_id())
-            stream = Stream(kind, body.partial_images or 0, body.on_disconnect == "cancel", self.jobs, self.images)
+            stream = Stream(kind, body.partial_images or 0, body.on_disconnect == "cancel", self.jobs, self.images, once)
             return StreamingResponse(stream.events(job), media_type="text/event-stream", headers=HEADERS)
         job = await draw_and_wait(spec, self.request, self.jobs, once, body.on_disconnect)
         told = await answer(job, body.wants_base64, self.images, self.urls, notes)

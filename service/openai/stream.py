@@ -15,6 +15,7 @@ from contract.errors import UnclipError
 from contract.previews import Preview
 from contract.record import JobRecord
 from contract.states import JobState
+from service.idempotency import Once
 from service.images.service import ImagesService
 from service.jobs.service import JobsService, succeeded
 from service.jobs.watcher import Follower
@@ -37,6 +38,7 @@ class Stream:
     cancels: bool
     jobs: JobsService
     images: ImagesService
+    once: Once
     shown: dict[int, int] = field(default_factory=dict)
 
     async def events(self, job: JobRecord) -> AsyncIterator[str]:
@@ -47,6 +49,7 @@ class Stream:
                     yield event
                 async for event in self._pictures(succeeded(follower.record)):
                     yield event
+            await self.once.answered()
         except UnclipError as error:
             # The reply has begun: its status can no longer say it.
             yield _event("error", {"type": "error", **error.wire()})

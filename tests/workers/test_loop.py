@@ -25,6 +25,7 @@ from workers.clerk import Clerk, Pace
 from workers.engine import Engine
 from workers.loop import SAME_REQUEST_SECONDS, Loop, StopRequest
 from workers.pick import Budget
+from workers.picture_check import no_check
 from workers.publish import Publisher
 from workers.recovery import Recovery
 from workers.worker import EngineWorker
@@ -41,7 +42,7 @@ class Running:
         self.worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
         self.worker.start()
         recovery = Recovery(self.worker.connection, TTL_SECONDS / 2)
-        publisher = Publisher(ImageStore.open(settings))
+        publisher = Publisher(ImageStore.open(settings), no_check)
         self.clerk = Clerk(self.worker, recovery, Pace.of(TTL_SECONDS), BUDGET.rows)
         self.stop = StopRequest()
         loop = Loop(Engine(cascade, BUDGET), self.clerk, publisher, self.stop, drain_seconds)
@@ -300,7 +301,7 @@ def test_a_fault_in_the_clerk_stops_the_worker(valkey, settings, monkeypatch):
     worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     worker.start()
     clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=1)
-    loop = Loop(Engine(PlainStages(), BUDGET), clerk, Publisher(ImageStore.open(settings)), StopRequest(), 1)
+    loop = Loop(Engine(PlainStages(), BUDGET), clerk, Publisher(ImageStore.open(settings), no_check), StopRequest(), 1)
     with pytest.raises(RuntimeError, match="clerk"):
         loop.run()
     worker.connection.close()
@@ -313,7 +314,7 @@ def test_a_worker_on_which_job_after_job_raises_hands_the_rest_back(valkey, sett
     worker = EngineWorker([queue_name()], valkey.client(), TTL_SECONDS, RETENTION_SECONDS)
     worker.start()
     clerk = Clerk(worker, Recovery(worker.connection, 1), Pace.of(TTL_SECONDS), rows=8)
-    loop = Loop(Engine(cascade, BUDGET), clerk, Publisher(ImageStore.open(settings)), StopRequest(), 1)
+    loop = Loop(Engine(cascade, BUDGET), clerk, Publisher(ImageStore.open(settings), no_check), StopRequest(), 1)
     with pytest.raises(EngineBroken):
         loop.run()
     states = [jobs.fetch(job_id).state for job_id in ids]

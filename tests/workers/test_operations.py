@@ -26,6 +26,7 @@ from workers.engine import Engine
 from workers.inputs import Inputs
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
+from workers.picture_check import no_check
 from workers.publish import Publisher
 from workers.recovery import Recovery
 from workers.worker import EngineWorker
@@ -61,7 +62,7 @@ def running(valkey, jobs, store, cascade) -> Iterator[None]:
     worker.start()
     clerk = Clerk(worker, Recovery(worker.connection, TTL_SECONDS / 2), Pace.of(TTL_SECONDS), BUDGET.rows)
     stop, inputs = StopRequest(), Inputs(store, clerk.for_engine.put, clerk.end)
-    thread = threading.Thread(target=Loop(Engine(cascade, BUDGET), clerk, Publisher(store), stop, 10, inputs).run)
+    thread = threading.Thread(target=Loop(Engine(cascade, BUDGET), clerk, Publisher(store, no_check), stop, 10, inputs).run)
     thread.start()
     yield
     stop.ask()

@@ -29,7 +29,7 @@ def publish(store) -> Iterator[Callable[[Drawn, PictureCheck], JobResult | JobFa
     publishers: list[Publisher] = []
 
     def run(job: Drawn, check: PictureCheck) -> JobResult | JobFault | None:
-        publishers.append(Publisher(store, check=check))
+        publishers.append(Publisher(store, check))
         inbox = Inbox()
         publishers[-1].publish(job, inbox)
         return inbox.wait()

@@ -18,6 +18,7 @@ from contract.record import JobFault, JobResult
 from contract.store import ImageStore, image_id
 from tests.workers.plain import make_spec
 from workers.engine import Drawn, Order, Product
+from workers.picture_check import no_check
 from workers.publish import Publisher, encode
 
 JOB_ID = "0123456789abcdef0123456789abcdef"
@@ -71,7 +72,7 @@ def store(settings) -> ImageStore:
 
 @pytest.fixture
 def publisher(store) -> Iterator[Publisher]:
-    publisher = Publisher(store)
+    publisher = Publisher(store, no_check)
     yield publisher
     publisher.close()
 
@@ -106,7 +107,7 @@ def test_success_is_told_once_and_only_after_every_picture_is_readable(store):
             time.sleep(0.02)
             store.put(image_id, data, content_type)
 
-    inbox, publisher = Inbox(), Publisher(Slow())
+    inbox, publisher = Inbox(), Publisher(Slow(), no_check)
     publisher.publish(drawn(pictures=5, side=8), inbox)
     result = inbox.wait()
     assert [store.get(image.id).bytes[:4] for image in result.images] == [b"\x89PNG"] * 5
@@ -138,21 +139,21 @@ def test_a_picture_carries_no_text_where_none_is_wanted(publisher, store):
 
 
 def test_a_store_that_comes_back_gets_its_picture(store):
-    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=2))
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=2), no_check)
     publisher.publish(drawn(side=8), inbox)
     assert store.get(inbox.wait().images[0].id).bytes.startswith(b"\x89PNG")
     publisher.close()
 
 
 def test_a_store_that_stays_away_fails_the_job_at_its_deadline(store):
-    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")))
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")), no_check)
     publisher.publish(drawn(side=8, seconds_left=0.3), inbox)
     assert inbox.wait().code == "store_unavailable"
     publisher.close()
 
 
 def test_a_stopping_publisher_lets_go_without_a_word(store):
-    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")))
+    inbox, publisher = Inbox(), Publisher(Failing(store, puts_down=float("inf")), no_check)
     publisher.publish(drawn(side=8), inbox)
     publisher.close()
     assert inbox.calls == 0
@@ -173,7 +174,7 @@ def test_a_job_discarded_while_its_pictures_are_put_leaves_none(store):
             store.put(image_id, data, content_type)
 
     inbox, gate = Inbox(), Gate()
-    publisher = Publisher(gate)
+    publisher = Publisher(gate, no_check)
     publisher.publish(drawn(pictures=3, side=8), inbox)
     assert gate.has_begun.wait(10)
     publisher.discard(JOB_ID)
@@ -199,7 +200,7 @@ def test_discarding_what_a_store_that_is_away_holds_harms_nobody(store):
         def delete(self, image_id: str) -> None:
             raise StoreDown("unplugged")
 
-    inbox, publisher = Inbox(), Publisher(Away())
+    inbox, publisher = Inbox(), Publisher(Away(), no_check)
     publisher.discard(JOB_ID)
     publisher.publish(drawn(side=8), inbox)
     assert len(inbox.wait().images) == 1
@@ -222,7 +223,7 @@ def test_a_fault_nobody_foresaw_fails_the_job(store):
         def put(self, image_id: str, data: bytes, content_type: str) -> None:
             raise ZeroDivisionError
 
-    inbox, publisher = Inbox(), Publisher(Broken())
+    inbox, publisher = Inbox(), Publisher(Broken(), no_check)
     publisher.publish(drawn(side=8), inbox)
     assert inbox.wait().code == "publish_failure"
     publisher.close()
