@@ -159,6 +159,7 @@ class ScenesConfig(Section):
     kinds: dict[Literal["single", "count", "relation", "several"], float]
     styles: dict[str, float]
     concepts: dict[str, float]
+    company: dict[str, float] | None = None
     backdrops: dict[Literal["white", "plain", "patterns", "scenery"], float]
     recoloured: float = Field(ge=0, le=1)
     names_style: float = Field(ge=0, le=1)

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import StageConfig
@@ -152,7 +153,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self._rate(done)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._compiling():
+        with self._compiling(), self._attention():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.how.bf16):
                 loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(step))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -166,6 +167,10 @@ class Loop:
         decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
         torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
         return value
+
+    def _attention(self) -> AbstractContextManager[None]:
+        """On a CPU in bf16 the plain attention, whose backward pass is the quicker one, gives the decoder 1.2 times the steps."""
+        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
 
     @contextmanager
     def _compiling(self) -> Iterator[None]:

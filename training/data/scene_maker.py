@@ -28,7 +28,8 @@ COUNT_SIZES = {2: (0.36, 0.46), 3: (0.28, 0.34), 4: (0.32, 0.44), 5: (0.24, 0.32
 class Shares:
     """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
 
-    small: how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
+    company: the concepts of scenes with several objects, where they shall be fewer or easier than those that stand alone. small:
+    how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
     """
 
     kinds: Mapping[str, float] = field(
@@ -46,6 +47,7 @@ class Shares:
             "symbols": 0.03,
         }
     )
+    company: Mapping[str, float] | None = None
     backdrops: Mapping[str, float] = field(
         default_factory=lambda: {"white": 0.4, "plain": 0.3, "patterns": 0.14, "scenery": 0.16}
     )
@@ -104,7 +106,7 @@ class SceneMaker:
         return (placed,), subject, None, None
 
     def _count(self, style: str, rng: random.Random) -> tuple[tuple[Placed, ...], str, str | None, int | None]:
-        concept, colour = self._concept(style, rng), self._colour(rng)
+        concept, colour = self._companion(style, rng), self._colour(rng)
         count = rng.choice((2, 2, 3, 3, 4, 5))
         places, size = rng.choice(COUNT_PLACES[count]), rng.uniform(*COUNT_SIZES[count])
         first = self.place(concept, style, rng, (0.5, 0.5, size), colour)
@@ -116,10 +118,10 @@ class SceneMaker:
         return objects, phrasing.counted_phrase(noun, first.colour, count), None, count
 
     def _relation(self, style: str, rng: random.Random) -> tuple[tuple[Placed, ...], str, str | None, int | None]:
-        first = self._concept(style, rng)
-        second = self._concept(style, rng)
+        first = self._companion(style, rng)
+        second = self._companion(style, rng)
         while second.name == first.name or frozenset((first.name, second.name)) in self.held_out.relations:
-            second = self._concept(style, rng)
+            second = self._companion(style, rng)
         relation = rng.choice(RELATIONS)
         places = relation_places(relation, rng)
         pair = [
@@ -133,7 +135,7 @@ class SceneMaker:
 
     def _several(self, style: str, rng: random.Random) -> tuple[tuple[Placed, ...], str, str | None, int | None]:
         places, size = rng.choice(COUNT_PLACES[3]), rng.uniform(*COUNT_SIZES[3])
-        concepts = [self._concept(style, rng) for _ in places]
+        concepts = [self._companion(style, rng) for _ in places]
         objects = tuple(
             self.place(concept, style, rng, (x, y, size), self._colour(rng))
             for concept, (x, y) in zip(concepts, places, strict=True)
@@ -148,6 +150,9 @@ class SceneMaker:
 
     def _concept(self, style: str, rng: random.Random) -> Concept:
         return rng.choice(self._pool(_weighted(self.shares.concepts, rng), style))
+
+    def _companion(self, style: str, rng: random.Random) -> Concept:
+        return rng.choice(self._pool(_weighted(self.shares.company or self.shares.concepts, rng), style))
 
     def _pool(self, name: str, style: str) -> tuple[Concept, ...]:
         """The concepts of one share that may be shown in this style."""

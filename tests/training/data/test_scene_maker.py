@@ -51,6 +51,12 @@ def test_an_object_that_stands_alone_is_as_large_as_asked() -> None:
     assert all(0.86 <= scene.objects[0].size <= 0.98 for scene in scenes(200, shares=large))
 
 
+def test_objects_in_company_come_from_concepts_of_their_own() -> None:
+    for scene in scenes(200, shares=replace(SHARES, concepts={"people-body": 1.0}, company={"everyday": 1.0})):
+        alone = len(scene.objects) == 1
+        assert all((placed.concept == "judge") is alone for placed in scene.objects)
+
+
 def test_a_held_out_template_is_never_used() -> None:
     held_out = replace(NOTHING, templates=frozenset({"this shows {subject}{behind}"}))
     assert not any(scene.caption.startswith("this shows") for scene in scenes(400, held_out))
