@@ -169,7 +169,7 @@ class Loop:
         return value
 
     def _attention(self) -> AbstractContextManager[None]:
-        """On a CPU in bf16 the plain attention, whose backward pass is the quicker one, gives the decoder 1.2 times the steps."""
+        """On a CPU in bf16 the plain attention, whose backward pass is quicker, gives the decoder 1.2 times the steps."""
         return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
 
     @contextmanager

@@ -28,7 +28,7 @@ COUNT_SIZES = {2: (0.36, 0.46), 3: (0.28, 0.34), 4: (0.32, 0.44), 5: (0.24, 0.32
 class Shares:
     """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
 
-    company: the concepts of scenes with several objects, where they shall be fewer or easier than those that stand alone. small:
+    company: the concepts of scenes with several objects, where they shall be fewer or easier than elsewhere. small:
     how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
     """
 
