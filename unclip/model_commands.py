@@ -170,6 +170,9 @@ def eval_judges(
         list[str] | None, typer.Option(help="Time budget of a judge, such as classifier=60; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    init_from: Annotated[
+        Path | None, typer.Option(help="Folder with judges to go on from, such as evals/judges/weights.")
+    ] = None,
 ) -> None:
     """Train the judges of `unclip eval quality` from rendered scenes, and measure them. Resumes where it was stopped."""
     from evals.judges.train import train as run
@@ -181,6 +184,7 @@ def eval_judges(
             lambda name, at, done, loss: show(f"{name} {at.step} loss {loss:.4f}", done, 1),
             minutes=read_minutes(minutes or ()),
             device=device,
+            init_from=init_from,
         )
     typer.echo(f"weights and figures are in {out / 'judges'}")
 

@@ -121,6 +121,13 @@ class Judges:
         }
         (folder / "judges.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
+    def take_over(self, other: Judges) -> None:
+        """Begin with another's weights. Raises JudgesUnusable where the groups differ."""
+        if other.groups.names != self.groups.names:
+            raise JudgesUnusable(WEIGHTS, "they know other groups than these sprites have")
+        for name, net in self._nets().items():
+            net.load_state_dict(other._nets()[name].state_dict())
+
     def to(self, device: torch.device | str) -> Self:
         """Move all networks."""
         for net in self._nets().values():

@@ -37,11 +37,13 @@ def train(
     minutes: Mapping[str, float] | None = None,
     device: str = "cpu",
     measured: int = MEASURED,
+    init_from: Path | None = None,
 ) -> Judges:
     """Train classifier, detector and matcher, each from where it was stopped; write the judges into `out/judges` and
     their figures, for `unclip eval page`, into `out/judges.md`.
 
-    data: folder of the sprites. minutes: budgets in place of `STAGES`'. measured: renders for each figure. Raises DataError.
+    data: folder of the sprites. minutes: budgets in place of `STAGES`'. measured: renders for each figure. init_from: judges
+    of the same groups to go on from, in place of chance weights. Raises DataError, JudgesUnusable.
     """
     if unknown := sorted(set(minutes or {}) - set(STAGES)):
         raise DataError(f"there is no judge {unknown[0]!r}; choose {', '.join(STAGES)}")
@@ -49,11 +51,13 @@ def train(
     torch.manual_seed(SEED)
     judges = Judges.untrained(renders.groups).to(device)
     tasks: list[Task] = [
-        ClassifierTask(judges.classifier, renders), DetectorTask(judges.detector, renders), MatchTask(judges.matcher, renders)
+        DetectorTask(judges.detector, renders), ClassifierTask(judges.classifier, renders), MatchTask(judges.matcher, renders)
     ]  # fmt: skip
+    if init_from is not None:
+        judges.take_over(Judges.load(init_from))
     for task in tasks:
         config = STAGES[task.name].model_copy(update={"minutes": (minutes or {}).get(task.name, STAGES[task.name].minutes)})
-        if task.name == "matcher":  # knows shapes already; the words are new
+        if task.name == "matcher" and init_from is None:  # knows shapes already; the words are new
             judges.matcher.trunk.load_state_dict(judges.classifier.trunk.state_dict())
         Loop(task, config, out / task.name, How(SEED, bf16=True), report).run()
     figures = measure(judges, renders, measured)

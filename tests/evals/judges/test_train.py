@@ -21,7 +21,7 @@ def test_training_leaves_judges_with_figures_and_goes_on_where_it_was(tmp_path):
     moments = []
     budget = dict.fromkeys(judges_training.STAGES, 1e-6)
     train(tmp_path, tmp_path, lambda name, *_: moments.append(name), minutes=budget, measured=12)
-    assert moments == ["classifier", "detector", "matcher"]
+    assert moments == ["detector", "classifier", "matcher"]
     figures = json.loads((tmp_path / "judges" / "judges.json").read_text())["figures"]
     assert figures["groups"] == 4
     assert figures["detector"]["altered_found_false"]["objects"]["n"] == 12
@@ -30,6 +30,21 @@ def test_training_leaves_judges_with_figures_and_goes_on_where_it_was(tmp_path):
     after = Judges.load(tmp_path / "judges").detector.state_dict()
     assert len(moments) == 3
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_training_goes_on_from_given_judges(tmp_path):
+    budget = dict.fromkeys(judges_training.STAGES, 1e-6)
+    given = train(tmp_path, tmp_path / "first", lambda *_: None, minutes=budget, measured=12)
+    with torch.no_grad():
+        for net in (given.detector, given.classifier, given.matcher):
+            for parameter in net.parameters():
+                parameter.add_(1.0)
+    given.save(tmp_path / "given")
+    (tmp_path / "given" / "groups.json").write_bytes((tmp_path / "first" / "judges" / "groups.json").read_bytes())
+    after = train(tmp_path, tmp_path / "on", lambda *_: None, minutes=budget, measured=12, init_from=tmp_path / "given")
+    for net, start in ((after.detector, given.detector), (after.classifier, given.classifier), (after.matcher, given.matcher)):
+        pairs = zip(net.parameters(), start.parameters(), strict=True)
+        assert all(torch.allclose(now, before, atol=0.2) for now, before in pairs)
 
 
 def test_a_budget_for_a_judge_that_is_none_is_refused(tmp_path):
