@@ -19,6 +19,8 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from tests.faults import clock
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -77,7 +79,14 @@ class Forge:
         command = [sys.executable, "-m", "tests.faults.forge", *self.modules]
         # A session of its own: the forge ends by killing its whole group.
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=os.environ | clock.preloaded(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
         )
         return self
 
@@ -139,6 +148,8 @@ def become(module: str, environment: dict[str, str], log: str) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
+        if clock.VARIABLE in environment and clock.PRELOAD in os.environ:
+            clock.go_by(environment[clock.VARIABLE])
         for name in [name for name in os.environ if name.startswith("UNCLIP_")]:
             del os.environ[name]
         os.environ.update(environment)

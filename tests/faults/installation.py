@@ -1,4 +1,4 @@
-"""A whole installation to break: Valkey, an S3 server, the API and workers, each behind a proxy of its own."""
+"""A whole installation to break: Valkey, an S3 server, API, webhook sender and workers, each behind a proxy of its own."""
 
 from __future__ import annotations
 
@@ -27,17 +27,23 @@ from contract.record import JobRecord
 from contract.settings import Settings
 from contract.spec import read_spec
 from contract.states import JobState
-from contract.store import ImageStore
+from contract.store import JOB_ID, ImageStore
+from contract.webhooks import ENDS
 from tests.conftest import MODEL_INDEX, free_port
+from tests.faults.clock import VARIABLE, Clock
 from tests.faults.forge import Forge, ForgedProcess
 from tests.faults.ledger import Truth
 from tests.faults.proxy import FaultProxy, Link
+from tests.faults.receiver import Receiver
 from tests.faults.servers import BUCKET, S3_KEY_ID, S3_SECRET, Bucket, DurableValkey
 from tests.workers.plain import PlainStages
 from workers.engine import Order
 from workers.publish import encode
 
-MODULES = ("tests.faults.plain_worker", "tests.faults.api")
+API, SENDER = "api", "webhooks"
+PARTS = {API: "tests.faults.api", SENDER: "tests.faults.webhook_sender"}
+"""The modules of the parts of which there is one each."""
+MODULES = ("tests.faults.plain_worker", *PARTS.values())
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,11 @@ class Installation:
         self.bucket = Bucket(folder / "s3")
         self.valkey.begin()
         self.bucket.begin()
-        names = ["api", *(f"worker-{number}" for number in range(shape.workers))]
+        self.receiver = Receiver()
+        names = [*PARTS, *(f"worker-{number}" for number in range(shape.workers))]
         self.to_queue: dict[str, Link] = {name: proxy.link(self.valkey.port) for name in names}
         self.to_store: dict[str, Link] = {name: proxy.link(self.bucket.port) for name in names}
+        self.clocks = {name: Clock(folder / f"{name}.clock") for name in names}
         self.api_port = free_port()
         self.processes: dict[str, ForgedProcess] = {}
         self.starts: Counter[str] = Counter()
@@ -84,7 +92,7 @@ class Installation:
 
     @property
     def workers(self) -> list[str]:
-        return [name for name in self.processes if name != "api"]
+        return [name for name in self.processes if name not in PARTS]
 
     def settings_of(self, redis_url: str, store_port: int) -> Settings:
         return Settings(
@@ -100,6 +108,7 @@ class Installation:
             result_ttl_hours=self.shape.retention_hours,
             port=self.api_port,
             picture_filter=False,
+            outbound_allowed_networks="127.0.0.0/8",
             device="cpu",
             worker_threads=1,
         )
@@ -109,8 +118,11 @@ class Installation:
         if name in self.processes and self.processes[name].is_running:
             return
         settings = self.settings_of(self.valkey.url_through(self.to_queue[name].port), self.to_store[name].port)
-        environment = environment_of(settings) | {"PLAIN_STEP_SECONDS": str(self.shape.step_seconds)}
-        module = "tests.faults.api" if name == "api" else self.shape.worker_module
+        environment = environment_of(settings) | {
+            "PLAIN_STEP_SECONDS": str(self.shape.step_seconds),
+            VARIABLE: str(self.clocks[name].file),
+        }
+        module = PARTS.get(name, self.shape.worker_module)
         self.processes[name] = self.forge.make(module, environment, self.folder / f"{name}.log")
         self.starts[name] += 1
 
@@ -121,6 +133,9 @@ class Installation:
         for server in (self.valkey, self.bucket):
             server.begin()
             server.thaw()
+        for clock in (*self.clocks.values(), self.valkey.clock):
+            clock.set(0)
+        self.receiver.heal()
         for name in self.processes:
             self.start(name)
 
@@ -137,10 +152,13 @@ class Installation:
         raise TimeoutError(f"the API is not ready:\n{self.processes['api'].log.read_text()[-3000:]}")
 
     def settle(self, seconds: float = 60) -> Truth:
-        """Wait until every job has ended and nothing is in anybody's hands; return what there is then, or at the latest."""
+        """Wait until every job has ended and been told of, and nothing is in anybody's hands; return what there is then.
+
+        What is not so after `seconds` is returned as it is.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if not self._leftovers() and self._have_all_ended():
+            if not self._leftovers() and self._have_all_ended() and self._ended <= self._told():
                 break
             time.sleep(0.1)
         return self.truth()
@@ -159,7 +177,8 @@ class Installation:
             results = self.redis.xrange(f"rq:results:{record.id}")
             successes = sum(fields[b"type"] == str(Result.Type.SUCCESSFUL.value).encode() for _, fields in results)
             ends[record.id] = max(ends[record.id], successes)
-        return Truth(records, ends, wrong, self.strays(records), self._leftovers())
+        strays, leftovers = self.strays(records), self._leftovers()
+        return Truth(records, ends, wrong, strays, leftovers, self.receiver.told, self.receiver.forged)
 
     def strays(self, records: dict[str, JobRecord]) -> list[str]:
         """Return the pictures whose job did not succeed."""
@@ -170,7 +189,13 @@ class Installation:
         ]
 
     def _ids(self) -> set[str]:
-        return {key.decode().rpartition(":")[2] for key in self.redis.scan_iter("rq:job:*", count=1000)}
+        ids = {key.decode().rpartition(":")[2] for key in self.redis.scan_iter("rq:job:*", count=1000)}
+        return {each for each in ids if JOB_ID.fullmatch(each)}  # deliveries have ids of another kind
+
+    def _told(self) -> set[str]:
+        """The jobs of whose end the receiver has heard, and those that brought no webhook."""
+        heard = {job_id for job_id, types in list(self.receiver.told.items()) if types.keys() & set(ENDS)}
+        return heard | {job_id for job_id in self._ended - heard if not self.redis.exists(f"unclip:webhook:{job_id}")}
 
     def _records(self) -> dict[str, JobRecord]:
         return {job_id: self.jobs.fetch(job_id) for job_id in self._ids()}
@@ -218,6 +243,7 @@ def installed(folder: Path, shape: Shape | None = None) -> Iterator[Installation
         stack.callback(installation.redis.close)
         stack.callback(installation.bucket.end)
         stack.callback(installation.valkey.end)
+        stack.callback(installation.receiver.close)
         installation.wait_until_ready()
         yield installation
 

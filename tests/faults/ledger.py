@@ -10,12 +10,14 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from contract.record import JobRecord
 from contract.states import JobState
+from contract.webhooks import TYPE_OF_STATE
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Entry:
     job_id: str | None = None
     cancel: str | None = None
     """What a cancel was told: the job's state then."""
+    broken: str | None = None
+    """An answer that no client can make sense of: neither the job nor a refusal with a code."""
 
 
 @dataclass
@@ -36,7 +40,8 @@ class Truth:
 
     `records`: every job in the queue. `ends`: how often each job ended, by the stream of ends or by its results. `wrong`: of
     succeeded jobs, why their pictures are not what they should be. `strays`: pictures in the store whose job did not succeed.
-    `leftovers`: what queues and registries still hold.
+    `leftovers`: what queues and registries still hold. `told`: of each job, the types of the events that its webhook got,
+    and how often; None where jobs have no webhooks. `forged`: posts that could not be verified.
     """
 
     records: dict[str, JobRecord]
@@ -44,6 +49,8 @@ class Truth:
     wrong: dict[str, str]
     strays: list[str]
     leftovers: list[str]
+    told: Mapping[str, Counter[str]] | None = None
+    forged: Sequence[str] = ()
 
 
 @dataclass
@@ -107,12 +114,30 @@ class Ledger:
         verdict.unexpected += [f"stray picture {picture}" for picture in truth.strays]
         verdict.unexpected += [f"left over: {name}" for name in truth.leftovers]
         verdict.double += [f"job {job_id} ended {count} times" for job_id, count in truth.ends.items() if count > 1]
+        if truth.told is not None:
+            self._judge_calls(truth, truth.told, verdict)
         verdict.recovered = [job.id for job in truth.records.values() if job.attempts > 1]
         answers = Counter(entry.answer for entry in self.entries.values())
         verdict.counts = dict(answers) | Counter(f"state {job.state.value}" for job in truth.records.values())
+        if truth.told is not None:
+            calls = [count for types in truth.told.values() for count in types.values()]
+            verdict.counts |= {"jobs called back": len(truth.told), "calls more than once": sum(calls) - len(calls)}
         return verdict
 
+    def _judge_calls(self, truth: Truth, told: Mapping[str, Counter[str]], verdict: Verdict) -> None:
+        """Each end is told at least once, and nothing is told that is not so."""
+        verdict.unexpected += [f"a post that is not ours: {post}" for post in truth.forged]
+        for job in truth.records.values():
+            if job.state.is_terminal and TYPE_OF_STATE[job.state] not in told.get(job.id, ()):
+                verdict.lost.append(f"nobody was told that job {job.id} {job.state.value}")
+        for job_id, types in told.items():
+            found = truth.records.get(job_id)
+            so = TYPE_OF_STATE.get(found.state) if found else None
+            verdict.unexpected += [f"{type_} was told of job {job_id}, which is {so}" for type_ in types if type_ != so]
+
     def _judge_entry(self, entry: Entry, truth: Truth, verdict: Verdict) -> None:
+        if entry.broken is not None:
+            verdict.unexpected.append(f"request {entry.seed} was answered with {entry.broken}")
         if entry.job_id is None:
             return
         job = truth.records.get(entry.job_id)

@@ -6,13 +6,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 
 import httpx
 
-from tests.faults.installation import Installation
+from tests.faults.installation import API, SENDER, Installation
 from tests.faults.ledger import Entry, Ledger, Verdict
 
 
@@ -41,8 +41,14 @@ class Scene:
     def anyone(self) -> str:
         return self.random.choice(list(self.installation.processes))
 
+    def user_of_the_store(self) -> str:
+        return self.random.choice([API, *self.installation.workers])
+
     def some_bytes(self) -> int:
         return int(10 ** self.random.uniform(0, 4))
+
+    def some_seconds(self) -> int:
+        return self.random.choice((-1, 1)) * int(10 ** self.random.uniform(1, 3.7))
 
     def last(self) -> float:
         return self.random.uniform(0.2, 1.0) * self.scale.outage_seconds
@@ -124,7 +130,7 @@ def part_from_queue(scene: Scene) -> None:
 
 
 def slow_store(scene: Scene) -> None:
-    scene.installation.to_store[scene.anyone()].delay(scene.random.uniform(0.01, 0.4))
+    scene.installation.to_store[scene.user_of_the_store()].delay(scene.random.uniform(0.01, 0.4))
 
 
 def reset_store(scene: Scene) -> None:
@@ -136,14 +142,55 @@ def cut_store(scene: Scene) -> None:
 
 
 def cut_store_answers(scene: Scene) -> None:
-    scene.installation.to_store[scene.anyone()].cut(scene.some_bytes(), "client")
+    scene.installation.to_store[scene.user_of_the_store()].cut(scene.some_bytes(), "client")
 
 
 def silence_store(scene: Scene) -> None:
-    link = scene.installation.to_store[scene.anyone()]
+    link = scene.installation.to_store[scene.user_of_the_store()]
     link.silence()
     time.sleep(scene.last())
     link.heal()
+
+
+def kill_webhook_sender(scene: Scene) -> None:
+    scene.installation.processes[SENDER].kill()
+    time.sleep(scene.last())
+    scene.installation.start(SENDER)
+
+
+def refuse_webhooks(scene: Scene) -> None:
+    """Whoever is called back answers 503 until the round ends."""
+    scene.installation.receiver.refuse()
+
+
+def break_webhooks_before_their_answer(scene: Scene) -> None:
+    """Whoever is called back hears it, and does not live to say so."""
+    scene.installation.receiver.silence()
+    time.sleep(scene.last())
+    scene.installation.receiver.heal()
+
+
+def fill_disk_of_the_queue(scene: Scene) -> None:
+    """With `appendfsync always`, as it runs here, the server ends at the first write that it cannot keep."""
+    scene.installation.valkey.fill_disk(scene.some_bytes() // 10)
+    time.sleep(scene.last())
+    scene.installation.valkey.make_room()
+
+
+def fill_disk_of_a_queue_that_goes_on(scene: Scene) -> None:
+    """With `appendfsync everysec` it refuses writes until there is room."""
+    scene.installation.redis.config_set("appendfsync", "everysec")
+    fill_disk_of_the_queue(scene)
+    scene.installation.redis.config_set("appendfsync", "always")
+
+
+def turn_clock(scene: Scene) -> None:
+    """The API's or a worker's clock jumps, and stays wrong until the round ends."""
+    scene.installation.clocks[scene.user_of_the_store()].set(scene.some_seconds())
+
+
+def turn_clock_of_the_queue(scene: Scene) -> None:
+    scene.installation.valkey.clock.set(scene.some_seconds())
 
 
 FAULTS: Sequence[Fault] = (
@@ -151,14 +198,17 @@ FAULTS: Sequence[Fault] = (
     *(stop_worker_past_its_lease, tell_worker_to_stop, tell_worker_to_hurry),
     *(slow_queue, reset_queue, cut_queue_towards_server, cut_queue_towards_client, silence_queue, part_from_queue),
     *(slow_store, reset_store, cut_store, cut_store_answers, silence_store),
+    *(fill_disk_of_the_queue, fill_disk_of_a_queue_that_goes_on, turn_clock, turn_clock_of_the_queue),
+    *(kill_webhook_sender, refuse_webhooks, break_webhooks_before_their_answer),
 )
 
 
 class Client:
     """Submits and cancels, and writes down what it was told."""
 
-    def __init__(self, url: str, ledger: Ledger, threads: int = 4) -> None:
+    def __init__(self, url: str, ledger: Ledger, webhook: Mapping[str, str], threads: int = 4) -> None:
         self.ledger = ledger
+        self.webhook = webhook
         self._http = httpx.Client(base_url=url, timeout=10)
         self._pool = ThreadPoolExecutor(threads)
 
@@ -176,12 +226,15 @@ class Client:
     def _submit(self, seed: int, fields: Mapping[str, object]) -> Entry:
         entry = self.ledger.sent(seed)
         body = {"operation": "generate", "prompt": "a red apple", "seed": seed, "size": "256x256", **fields}
+        body["webhook"] = self.webhook
         try:
             reply = self._http.post("/v1/jobs", json=body)
         except httpx.HTTPError:
             return entry
         if reply.status_code == 202:
             entry.job_id, entry.answer = reply.json()["id"], "accepted"
+        elif not is_typed(reply):
+            entry.broken = f"{reply.status_code} {reply.text[:200]}"
         elif reply.status_code < 500:
             entry.answer = reply.json()["error"]["code"]
         # A 503 is no promise either way: the queue may have taken the job and its answer been lost.
@@ -200,9 +253,16 @@ class Client:
             entry.cancel = reply.json()["status"]
 
 
+def is_typed(reply: httpx.Response) -> bool:
+    """Whether a refusal says by a code what it is; a 500 says that nobody had thought of it."""
+    with suppress(ValueError, KeyError, TypeError):
+        return reply.status_code != 500 and bool(reply.json()["error"]["code"])
+    return False
+
+
 @contextmanager
 def client_of(installation: Installation, ledger: Ledger) -> Iterator[Client]:
-    client = Client(installation.api_url, ledger)
+    client = Client(installation.api_url, ledger, installation.receiver.webhook)
     try:
         yield client
     finally:

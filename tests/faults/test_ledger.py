@@ -39,6 +39,12 @@ def test_a_job_that_ended_well_is_clean(ledger, truth):
     assert ledger.judge(truth).recovered == []
 
 
+def test_an_end_told_twice_is_clean(ledger, truth):
+    verdict = ledger.judge(replace(truth, told={JOB: Counter({"job.succeeded": 2})}))
+    assert verdict.is_clean
+    assert verdict.counts["calls more than once"] == 1
+
+
 def test_a_job_begun_twice_is_clean_and_recovered(ledger, truth):
     verdict = ledger.judge(replace(truth, records={JOB: record(attempts=2)}))
     assert verdict.is_clean
@@ -58,6 +64,10 @@ def test_a_job_begun_twice_is_clean_and_recovered(ledger, truth):
         ({"records": {JOB: record(state=JobState.CANCELED)}}, "unexpected"),
         ({"strays": [f"{JOB}-0"]}, "unexpected"),
         ({"leftovers": ["1 in the queue"]}, "unexpected"),
+        ({"told": {}}, "lost"),
+        ({"told": {JOB: Counter({"job.succeeded": 1, "job.failed": 1})}}, "unexpected"),
+        ({"told": {JOB: Counter({"job.succeeded": 1}), "b" * 32: Counter({"job.succeeded": 1})}}, "unexpected"),
+        ({"told": {JOB: Counter({"job.succeeded": 1})}, "forged": ["x"]}, "unexpected"),
     ],
 )
 def test_each_kind_of_loss_is_seen(ledger, truth, difference, which):

@@ -14,7 +14,7 @@ from contract.states import JobState
 from tests.faults import script
 from tests.faults.conftest import wait
 from tests.faults.forge import Forge
-from tests.faults.installation import Installation, Shape
+from tests.faults.installation import PARTS, Installation, Shape
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import FaultProxy
 from tests.faults.script import Fault, Scale, play
@@ -23,13 +23,14 @@ from tests.models.tiny import write_tiny_model
 REAL = "tests.faults.real_worker"
 # Together in one round: faults that do not cost the same job two of its attempts.
 TOGETHER: dict[str, Sequence[Fault]] = {
-    "killed": (script.kill_worker, script.kill_api),
+    "killed": (script.kill_worker, script.kill_api, script.kill_webhook_sender),
     "servers": (script.kill_valkey, script.kill_store, script.freeze_valkey),
-    "stopped": (script.stop_worker_past_its_lease, script.slow_queue),
-    "told to stop": (script.tell_worker_to_stop, script.slow_store),
-    "told to hurry": (script.tell_worker_to_hurry, script.reset_store),
+    "stopped": (script.stop_worker_past_its_lease, script.slow_queue, script.refuse_webhooks),
+    "told to stop": (script.tell_worker_to_stop, script.slow_store, script.break_webhooks_before_their_answer),
+    "told to hurry": (script.tell_worker_to_hurry, script.reset_store, script.fill_disk_of_a_queue_that_goes_on),
     "queue cut": (script.cut_queue_towards_server, script.reset_queue, script.silence_queue),
-    "queue lost": (script.cut_queue_towards_client, script.part_from_queue),
+    "queue lost": (script.cut_queue_towards_client, script.part_from_queue, script.turn_clock_of_the_queue),
+    "no room": (script.fill_disk_of_the_queue, script.turn_clock),
     "store cut": (script.cut_store, script.cut_store_answers, script.silence_store),
 }
 
@@ -37,7 +38,7 @@ TOGETHER: dict[str, Sequence[Fault]] = {
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     model = write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
-    with Forge(REAL, "tests.faults.api") as forge, FaultProxy() as proxy:
+    with Forge(REAL, *PARTS.values()) as forge, FaultProxy() as proxy:
         shape = Shape(worker_module=REAL, lease_seconds=3)
         installation = Installation(tmp_path_factory.mktemp("real"), forge, proxy, shape, model)
         try:
@@ -47,6 +48,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             installation.redis.close()
             installation.bucket.end()
             installation.valkey.end()
+            installation.receiver.close()
 
 
 @pytest.fixture(scope="module")
