@@ -28,8 +28,9 @@ from models.row import DONE, DrawRequest, Row
 
 SMALL_PX = 64
 """The decoder's own size, at which the judges look: a picture of it is done without the upsamplers."""
-CPU_ROWS, CUDA_ROWS = 1, 64
-"""Rows that travel together; a CPU takes them one by one anyway."""
+CPU_ROWS, CUDA_ROWS = 4, 64
+"""Rows that travel together, on a CPU in one call too: two thirds of the time, and a pixel differs from a single row's by one
+at most."""
 LOOK_AGAIN_SECONDS = 1.0
 Show = Callable[[str, float, float], None]
 """Called as show(doing, done, total)."""
@@ -57,8 +58,8 @@ class Job:
 class Pictures:
     """The pictures of one model.
 
-    folder: where they are kept. processes: how many draw at once, each on one thread, so that the pixels, whose last bits
-    depend on the threads, are the same for any number of them.
+    folder: where they are kept. processes: how many draw at once, each on one thread, since the pixels' last bits depend
+    on the threads.
     """
 
     def __init__(
@@ -96,10 +97,15 @@ class Pictures:
 def paint(model_dir: Path, todo: Sequence[tuple[Job, Path]], device: str = "cpu") -> Iterator[None]:
     """Draw and keep each picture; yields after each. Raises ModelError."""
     cascade = Cascade.load(model_dir, device=device, threads=1)
-    together = CPU_ROWS if torch.device(device).type == "cpu" else CUDA_ROWS
+    together = CUDA_ROWS
+    if torch.device(device).type == "cpu":
+        together = CPU_ROWS
+        for stage in cascade.stages.values():
+            stage.bucket = CPU_ROWS
     for start in range(0, len(todo), together):
         part = todo[start : start + together]
-        for picture, (_, place) in zip(travel(cascade, [job for job, _ in part]), part, strict=True):
+        company = [part[min(at, len(part) - 1)][0] for at in range(together)]  # always as many: the last bits depend on it
+        for picture, (_, place) in zip(travel(cascade, company), part, strict=False):
             temporary = place.with_suffix(f".{os.getpid()}.tmp")
             Image.fromarray(picture).save(temporary, format="PNG")
             temporary.replace(place)
