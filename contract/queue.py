@@ -7,6 +7,7 @@ There is one RQ queue for each lane and API key, and beside RQ's keys one index 
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ from contract.record import JobRecord
 from contract.rq_record import MAX_RETRIES, record_of
 from contract.scripts import CANCEL_FIELD
 from contract.settings import Settings
-from contract.spec import LOCAL_KEY, Spec, write_spec
+from contract.spec import LOCAL_KEY, AnySpec, Lane, write_spec
 from contract.states import JobState, state_from_rq
 from contract.store import JOB_ID
 from contract.trace import META, ORIGIN
@@ -63,7 +64,7 @@ class JobQueue:
         self._position = redis.register_script(scripts.POSITION)
         self._waiting = redis.register_script(scripts.WAITING)
 
-    def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
+    def submit(self, spec: AnySpec, job_id: str | None = None) -> JobRecord:
         """Queue a job for `spec` and return its record.
 
         job_id: chosen by the caller, so that however often a submit is repeated there is one job; the record is then that of
@@ -72,22 +73,40 @@ class JobQueue:
         """
         queue = self._queue(queue_name(spec.lane, spec.key))
         job = self._new_job(queue, spec, job_id or uuid4().hex)
-        lane_limit, key_limit = self._limits(spec)
+        lane_limit, key_limit = self._limits(spec.lane, spec.key)
         created_at = job.created_at.timestamp()
         forgotten = created_at - self._settings.result_ttl_seconds - GONE_SECONDS
-        fields = [part for field in job.to_dict().items() for part in field]
+        fields = job.to_dict()
+        data = fields.pop("data")
+        # As one argument: to send twenty of them costs more than to make them.
+        texts = json.dumps(
+            {name: as_text(value) if isinstance(value, bytes | str) else str(value) for name, value in fields.items()}
+        )
+        about = (job.id, created_at, lane_prefix(spec.lane), lane_limit, key_limit, forgotten)
         with outages():
-            refusal, count = self._submit(
+            outcome, count = self._submit(
                 keys=[job.key, queue.key, QUEUES, index_key(spec.key), scripts.BELL],
-                args=[job.id, created_at, lane_prefix(spec.lane), lane_limit, key_limit, forgotten, *fields],
+                args=[*about, texts, data, *_more_urgent(spec.lane)],
             )
-        if refusal == 1:
-            raise QueueFull(count, lane_limit, self.retry_after(queue_name(spec.lane, ""), count - lane_limit + 1))
-        if refusal == 2:
-            raise KeyQueueFull(count, key_limit, self.retry_after(queue.name, count - key_limit + 1))
-        if refusal == 3:
+        if outcome == 1:
+            raise self._lane_is_full(spec.lane, count, lane_limit)
+        if outcome == 2:
+            raise self._queue_is_full(queue.name, count, key_limit)
+        if outcome == 3:
             return self.fetch(job.id, spec.key)
-        return record_of(job, None, self._positions([job])[job.id])
+        return record_of(job, None, count, spec)
+
+    def check_room(self, lane: Lane, key: str) -> None:
+        """Return if one more job of an API key may wait in a lane. Raises QueueFull or KeyQueueFull, as `submit` would.
+
+        A promise of nothing, but cheap: it spares whoever asks the work that a refused job would have been.
+        """
+        lane_limit, key_limit = self._limits(lane, key)
+        waiting, name = self.waiting([lane]), queue_name(lane, key)
+        if (count := sum(waiting.values())) >= lane_limit:
+            raise self._lane_is_full(lane, count, lane_limit)
+        if (count := waiting.get(name, 0)) >= key_limit:
+            raise self._queue_is_full(name, count, key_limit)
 
     def fetch(self, job_id: str, key: str | None = None) -> JobRecord:
         """Return the job as it stands now. Raises JobNotFound for an unknown, expired or foreign id."""
@@ -198,7 +217,7 @@ class JobQueue:
     def _queue(self, name: str) -> Queue:
         return Queue(name, connection=self._redis, serializer=JSONSerializer)
 
-    def _new_job(self, queue: Queue, spec: Spec, job_id: str) -> Job:
+    def _new_job(self, queue: Queue, spec: AnySpec, job_id: str) -> Job:
         """Return a job as RQ's own `enqueue` would write it."""
         job = queue.create_job(
             DRAW,
@@ -216,12 +235,18 @@ class JobQueue:
         job.enqueued_at = now()
         return job
 
-    def _limits(self, spec: Spec) -> tuple[int, int]:
-        """Return how many may wait in the spec's lane, and in its queue."""
+    def _limits(self, lane: Lane, key: str) -> tuple[int, int]:
+        """Return how many may wait in a lane, and in an API key's queue there."""
         settings = self._settings
-        lane_limit = settings.max_batch_depth if spec.lane == "batch" else settings.max_queue_depth
+        lane_limit = settings.max_batch_depth if lane == "batch" else settings.max_queue_depth
         # Where there are no API keys there is nobody to be fair to.
-        return lane_limit, lane_limit if spec.key == LOCAL_KEY else min(lane_limit, settings.max_queue_depth_per_key)
+        return lane_limit, lane_limit if key == LOCAL_KEY else min(lane_limit, settings.max_queue_depth_per_key)
+
+    def _lane_is_full(self, lane: Lane, count: int, limit: int) -> QueueFull:
+        return QueueFull(count, limit, self.retry_after(queue_name(lane, ""), count - limit + 1))
+
+    def _queue_is_full(self, name: str, count: int, limit: int) -> KeyQueueFull:
+        return KeyQueueFull(count, limit, self.retry_after(name, count - limit + 1))
 
     def _positions(self, jobs: Sequence[Job]) -> dict[str, int | None]:
         """Return each job's likely place in the order of beginnings, from 1 (next); None for one that has left its queue."""
@@ -230,7 +255,7 @@ class JobQueue:
         with outages(), self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
                 lane, _ = lane_and_key(job.origin) or (LANES[0], "")
-                prefixes = [lane_prefix(each) for each in (lane, *LANES[: LANES.index(lane)])]
+                prefixes = [lane_prefix(lane), *_more_urgent(lane)]
                 self._position(keys=[list_key(job.origin), QUEUES], args=[job.id, *prefixes], client=pipe)
             return {job.id: place for job, place in zip(jobs, pipe.execute(), strict=True)}
 
@@ -263,6 +288,11 @@ class JobQueue:
             return job, record_of(job, result, None)
         except (NoSuchJobError, DeserializationError, JobNotFound, ValueError):
             return None  # ValueError: a status or time that RQ never writes
+
+
+def _more_urgent(lane: Lane) -> list[str]:
+    """Return how the lists of the lanes begin that are drawn before this one."""
+    return [lane_prefix(each) for each in LANES[: LANES.index(lane)]]
 
 
 def _results_key(job_id: str) -> str:

@@ -19,10 +19,13 @@ MAX_RETRIES = 2
 """How often a job whose worker was lost is started again."""
 
 
-def record_of(job: Job, result: Result | None, queue_position: int | None) -> JobRecord:
-    """Read RQ's job as ours. Raises JobNotFound where what it holds is not a job of ours, or half expired."""
+def record_of(job: Job, result: Result | None, queue_position: int | None, spec: AnySpec | None = None) -> JobRecord:
+    """Read RQ's job as ours. Raises JobNotFound where what it holds is not a job of ours, or half expired.
+
+    spec: what the job was made of, where it was made just now: it need not be read again.
+    """
     state = state_from_rq(job.get_status(refresh=False))
-    spec = spec_in(job.kwargs.get("spec"))
+    spec = spec or spec_in(job.kwargs.get("spec"))
     done = _parsed(JobResult, result.return_value if result else None) if state is JobState.SUCCEEDED else None
     if spec is None or (state is JobState.SUCCEEDED and done is None):
         raise JobNotFound(job.id)

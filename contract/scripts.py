@@ -15,25 +15,37 @@ MAX_RINGS = 8
 
 # KEYS: job, its queue's list, RQ's set of queues, index of the API key's jobs, bell.
 # ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, when jobs were created
-# that the index forgets, then field, value …
-# Returns {0, place in the queue}, {1, waiting in the lane} or {2, waiting in the queue} when there is no room, or {3, 0} when
-# there is such a job already: its caller repeated a request.
+# that the index forgets, the text fields as a JSON object, the field `data`, then prefixes of more urgent lanes …
+# Returns {0, its position as POSITION counts it}; {1, waiting in the lane} or {2, waiting in the queue} when there is no room;
+# {3, 0} when there is such a job already: its caller repeated a request.
 SUBMIT = f"""
 if redis.call('EXISTS', KEYS[1]) == 1 then return {{3, 0}} end
-local waiting = 0
+local own = redis.call('LLEN', KEYS[2])
+local waiting, ahead = 0, own
 for _, list in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-    if string.sub(list, 1, #ARGV[3]) == ARGV[3] then waiting = waiting + redis.call('LLEN', list) end
+    if string.sub(list, 1, #ARGV[3]) == ARGV[3] then
+        local length = redis.call('LLEN', list)
+        waiting = waiting + length
+        if list ~= KEYS[2] then ahead = ahead + math.min(own, length) end
+    end
+    for i = 9, #ARGV do
+        if string.sub(list, 1, #ARGV[i]) == ARGV[i] then ahead = ahead + redis.call('LLEN', list) end
+    end
 end
 if waiting >= tonumber(ARGV[4]) then return {{1, waiting}} end
-local own = redis.call('LLEN', KEYS[2])
 if own >= tonumber(ARGV[5]) then return {{2, own}} end
-redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+local fields = {{'data', ARGV[8]}}
+for field, value in pairs(cjson.decode(ARGV[7])) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+end
+redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
-local place = redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('RPUSH', KEYS[2], ARGV[1])
 if redis.call('LLEN', KEYS[5]) < {MAX_RINGS} then redis.call('RPUSH', KEYS[5], '1') end
-return {{0, place}}
+return {{0, ahead + 1}}
 """
 
 # A worker claiming the job (under WATCH of the same key) sees all of it or nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -30,16 +30,16 @@ from contract.spec import (
     SIZES,
     AnySpec,
     Decoder,
-    GenerateSpec,
     OutputFormat,
     Prior,
     Size,
     Spec,
 )
-from service.drawing import DrawingRequest, PictureRequest
+from service.drawing import PictureRequest
 from service.prompt_guard import PromptGuard
 
 Value = TypeVar("Value")
+Room = Callable[[], Awaitable[None]]
 
 KNOWN_ELSEWHERE = ("gif", "svg")
 """File formats of OpenAI's API that this service does not write."""
@@ -59,30 +59,37 @@ class Admission:
         self.prompt_filter = prompt_filter
         self.max_prompt_characters = max_prompt_characters
 
-    def admit(self, request: DrawingRequest, key_id: str = LOCAL_KEY) -> GenerateSpec:
-        """Return the spec of a request without pictures, every default resolved. Raises what `draft` raises."""
-        return cast(GenerateSpec, self.draft(request, key_id)())
-
-    def draft(self, request: PictureRequest, key_id: str = LOCAL_KEY) -> Callable[..., Spec]:
+    async def draft(self, request: PictureRequest, key_id: str = LOCAL_KEY, is_room: Room | None = None) -> Callable[..., Spec]:
         """Return the spec of `request` with every default resolved, but for its pictures: called with these, it is the spec.
 
-        key_id: the caller's key, which will own the job. Raises a RequestError that names the field at fault, ContentBlocked,
-        or OperationMissing.
+        key_id: the caller's key, which will own the job. is_room: raises where the job would be refused anyhow; asked before
+        the filter has to read something new, the dearest part. Raises a RequestError that names the field at fault,
+        ContentBlocked, or OperationMissing.
         """
-        self._check_model(request.model)
-        self._check_operation(request.makes.model_fields["operation"].default)
-        words = {param: self.checked_words(text, param) for param, text in request.words}
+        words, draft = self._form(request, key_id)
+        new = [text for text in words.values() if not self.prompt_filter.remembers(text)]
+        if new:
+            if is_room is not None:
+                await is_room()
+            await self.prompt_filter.read(new)
         for param, text in words.items():
             verdict = self.prompt_filter.check(text)
             if not verdict.allowed:
                 raise ContentBlocked(verdict.categories, scores=verdict.scores, param=param)
+        return draft
+
+    def _form(self, request: PictureRequest, key_id: str) -> tuple[Mapping[str, str], Callable[..., Spec]]:
+        """Return the words of a request by field, and its draft, which nobody may have before the words are judged."""
+        self._check_model(request.model)
+        self._check_operation(request.makes.model_fields["operation"].default)
+        words = {param: self.checked_words(text, param) for param, text in request.words}
         named = {name for name in request.makes.model_fields if name in type(request).model_fields} - {"operation"}
         fields = {name: _frozen(value) for name in named if (value := getattr(request, name)) is not None}
         resolved = {**fields, **self._resolved(request), **{name: text for name, text in words.items() if name in named}}
         wanted = {name: value for name, value in resolved.items() if name in request.makes.model_fields}
-        return partial(request.makes, **wanted, key=key_id)
+        return words, partial(request.makes, **wanted, key=key_id)
 
-    def admit_again(self, job: JobRecord) -> AnySpec:
+    async def admit_again(self, job: JobRecord) -> AnySpec:
         """Return the spec of an ended job for another try: the same seed, under the filter and the model of today.
 
         Raises JobNotEnded for one that waits or runs, UnknownModel, or ContentBlocked.
@@ -90,6 +97,7 @@ class Admission:
         if not job.state.is_terminal:
             raise JobNotEnded(job.id, job.state)
         self._check_model(job.spec.model)
+        await self.prompt_filter.read(job.spec.words)
         for words in job.spec.words:
             verdict = self.prompt_filter.check(words)
             if not verdict.allowed:
@@ -147,14 +155,14 @@ class Admission:
             raise
 
     def _checked_prompt(self, prompt: str) -> str:
+        stripped = prompt.strip()
+        if len(stripped) > self.max_prompt_characters:
+            raise PromptTooLong(len(stripped), self.max_prompt_characters)
         for position, character in enumerate(prompt):
             if unicodedata.category(character) in REFUSED_CATEGORIES and character not in "\t\n\r":
                 raise InvalidPrompt(f"the prompt holds U+{ord(character):04X} at position {position}, which is not text")
-        stripped = prompt.strip()
         if not _has_visible(stripped):
             raise PromptEmpty
-        if len(stripped) > self.max_prompt_characters:
-            raise PromptTooLong(len(stripped), self.max_prompt_characters)
         return stripped
 
 

@@ -35,20 +35,26 @@ bearer = HTTPBearer(
 )
 
 
-async def _caller_if_any(request: Request) -> Principal | None:
+def caller_of(request: Request) -> Principal | None:
+    """Return who the middleware found to call; None where a request brings no key and needs none."""
     caller = getattr(request.state, CALLER_STATE, None)
     assert caller is None or isinstance(caller, Principal)
     return caller
 
 
-async def _caller(request: Request) -> Principal:
-    caller = await _caller_if_any(request)
+async def _caller_if_any(request: Request) -> Principal | None:
+    return caller_of(request)
+
+
+async def caller_let_in(request: Request) -> Principal:
+    """Return who calls. Raises InvalidKey where nobody was let in."""
+    caller = caller_of(request)
     if caller is None:
         raise InvalidKey
     return caller
 
 
-Caller = Annotated[Principal, Depends(_caller)]
+Caller = Annotated[Principal, Depends(caller_let_in)]
 """The caller. GET and HEAD ask for the scope `read`, every other verb for `generate`, the metrics for `admin`."""
 CallerIfAny = Annotated[Principal | None, Depends(_caller_if_any)]
 """The same where a request may also do without a key, such as a signed address: None when it brings none."""

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import anyio.to_thread
-
 from contract.errors import InvalidMask
 from contract.spec import AnySpec, BoxMask, ImageMask, ImageSource, LatentSource, PromptSource, Spec, WordMask
-from service.admission import Admission
+from service.admission import Admission, Room
 from service.drawing import PictureRequest
 from service.jobs.requests import InpaintJob, InterpolateJob
 from service.uploads.inputs import Input, InputsService, check_mask
@@ -25,14 +23,16 @@ class Drafts:
     inputs: InputsService
     urls: PublicUrls
 
-    async def spec(self, request: PictureRequest, key: str, given: Mapping[str, Input] | None = None) -> AnySpec:
-        """Return the spec of `request`. Raises what Admission and InputsService raise."""
-        draft = await self.check(request, key)
+    async def spec(
+        self, request: PictureRequest, key: str, given: Mapping[str, Input] | None = None, is_room: Room | None = None
+    ) -> AnySpec:
+        """Return the spec of `request`. is_room: as in `Admission.draft`. Raises what Admission and InputsService raise."""
+        draft = await self.check(request, key, is_room)
         return cast(AnySpec, draft(**await self._pictures(request, key, given or {})))
 
-    async def check(self, request: PictureRequest, key: str) -> Callable[..., Spec]:
-        """Return the spec of `request` but for its pictures. Off the event loop: the filter computes for milliseconds."""
-        return await anyio.to_thread.run_sync(self.admission.draft, request, key)
+    async def check(self, request: PictureRequest, key: str, is_room: Room | None = None) -> Callable[..., Spec]:
+        """Return the spec of `request` but for its pictures. Raises what Admission raises."""
+        return await self.admission.draft(request, key, is_room)
 
     async def _pictures(self, request: PictureRequest, key: str, given: Mapping[str, Input]) -> dict[str, Any]:
         """Return the fields of the spec that name pictures."""

@@ -8,7 +8,7 @@ job that it queues, and `done` with its reply, or `answered` where a reply made 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import structlog
@@ -17,10 +17,10 @@ from starlette.datastructures import UploadFile
 
 from contract.errors import IdempotencyKeyReused, InvalidParameter, QueueDown
 from contract.idempotency import Claims, Reply
-from service.callers import Caller
+from service.callers import caller_let_in
 from service.forms import bounded_form
 from service.offload import Offload
-from service.resources import ClaimsHeld, Offloading
+from service.resources import resources_of
 
 log = structlog.get_logger("service")
 
@@ -50,6 +50,10 @@ class Once:
         self.key: str | None = None
         self.retry: int | None = None
         self._begun: str | None = None
+
+    def if_first(self, is_room: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]] | None:
+        """Return `is_room` for a request that cannot have a job yet; None for one whose job may wait already."""
+        return None if self.key is not None or self.retry else is_room
 
     async def replay(self) -> Response | None:
         """Return the reply that this request got before; None when it is to be done.
@@ -109,14 +113,12 @@ class Once:
 
 async def once(
     request: Request,
-    caller: Caller,
-    claims: ClaimsHeld,
-    offload: Offloading,
     idempotency_key: IdempotencyKey = None,
     x_stainless_retry_count: RetryCount = None,
 ) -> Once:
     """Return what a handler asks. Raises InvalidParameter for a key that is none."""
-    found = Once(claims, offload, caller.key_id, "")
+    here, caller = resources_of(request), await caller_let_in(request)
+    found = Once(here.claims, here.offload, caller.key_id, "")
     if idempotency_key is not None:
         is_visible = idempotency_key.isascii() and idempotency_key.isprintable()
         if not is_visible or not 0 < len(idempotency_key) <= MAX_KEY_CHARACTERS:

@@ -14,7 +14,7 @@ from contract.queue import JobQueue
 from contract.record import JobRecord
 from contract.settings import Settings
 from contract.slots import JobSlots
-from contract.spec import LOCAL_KEY, Spec
+from contract.spec import LOCAL_KEY, AnySpec
 
 log = structlog.get_logger("service")
 
@@ -31,7 +31,7 @@ class LimitedQueue(JobQueue):
         self._keys = KeyRing(redis)
         self._slots = JobSlots(redis)
 
-    def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
+    def submit(self, spec: AnySpec, job_id: str | None = None) -> JobRecord:
         """Queue a job for `spec` and return its record. Raises TooManyJobs beside what every queue raises."""
         if job_id is not None:
             # A repeated request: its job has its slot already.

@@ -1,4 +1,8 @@
-"""What handlers need, built once per process and reached by type: `Jobs`, `Images`, `Health`, `Admitting`, `Urls`."""
+"""What handlers need, built once per process and reached by type: `Jobs`, `Images`, `Health`, `Admitting`, `Urls`.
+
+Their functions are async, though none of them waits: FastAPI would run each plain one on a thread of its own. They ask each
+other directly: what FastAPI does for each dependency costs more than most of them do.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from contract.store import ImageStore
 from contract.watch import JobWatch
 from contract.webhooks import WebhookBook
 from service.admission import Admission
-from service.callers import LOCAL, CallerIfAny
+from service.callers import LOCAL, caller_of
 from service.drafts import Drafts
 from service.gate import Gate
 from service.health.service import HealthService
@@ -95,74 +99,74 @@ class Resources:
         self.redis.close()
 
 
-def _resources(request: Request) -> Resources:
+async def _everything(request: Request) -> Resources:
+    return resources_of(request)
+
+
+def resources_of(request: Request) -> Resources:
+    """Return what the application was built with."""
     resources = request.app.state.resources
     assert isinstance(resources, Resources)
     return resources
 
 
-def _jobs(request: Request) -> JobsService:
-    return _resources(request).jobs
+async def _jobs(request: Request) -> JobsService:
+    return resources_of(request).jobs
 
 
-def _images(request: Request) -> ImagesService:
-    return _resources(request).images
+async def _images(request: Request) -> ImagesService:
+    return resources_of(request).images
 
 
-def _inputs(request: Request) -> InputsService:
-    return _resources(request).inputs
+async def _inputs(request: Request) -> InputsService:
+    return resources_of(request).inputs
 
 
-def _moderations(request: Request) -> ModerationsService:
-    return _resources(request).moderations
+async def _moderations(request: Request) -> ModerationsService:
+    return resources_of(request).moderations
 
 
-def _webhooks(request: Request) -> WebhooksService:
-    return _resources(request).webhooks
+async def _webhooks(request: Request) -> WebhooksService:
+    return resources_of(request).webhooks
 
 
-def _health(request: Request) -> HealthService:
-    return _resources(request).health
+async def _health(request: Request) -> HealthService:
+    return resources_of(request).health
 
 
-def _admission(request: Request) -> Admission:
-    return _resources(request).admission
+async def _admission(request: Request) -> Admission:
+    return resources_of(request).admission
 
 
-def _model(request: Request) -> ModelInfo:
-    return _resources(request).model
+async def _model(request: Request) -> ModelInfo:
+    return resources_of(request).model
 
 
-async def _urls(request: Request, caller: CallerIfAny) -> PublicUrls:
-    resources = _resources(request)
+async def urls_of(request: Request) -> PublicUrls:
+    """Return the addresses of things as the caller of `request` reaches them."""
+    resources, caller = resources_of(request), caller_of(request)
     base_url = resources.public_base_url or str(request.base_url)
     return PublicUrls(base_url, await resources.signing.signer() if caller not in (None, LOCAL) else None)
 
 
-def _signing(request: Request) -> Signing:
-    return _resources(request).signing
+async def _signing(request: Request) -> Signing:
+    return resources_of(request).signing
 
 
-def _claims(request: Request) -> Claims:
-    return _resources(request).claims
+async def drafts_of(request: Request) -> Drafts:
+    """Return what makes specs for the caller of `request`."""
+    resources = resources_of(request)
+    return Drafts(resources.admission, resources.inputs, await urls_of(request))
 
 
-def _offload(request: Request) -> Offload:
-    return _resources(request).offload
-
-
-async def _drafts(request: Request, caller: CallerIfAny) -> Drafts:
-    return Drafts(_admission(request), _inputs(request), await _urls(request, caller))
-
-
-def json_only(request: Request) -> None:
+async def json_only(request: Request) -> None:
     """Refuse a body that does not say it is JSON, before anything reads it as one."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise UnsupportedMediaType(media_type or "none")
 
 
-Everything = Annotated[Resources, Depends(_resources)]
+Everything = Annotated[Resources, Depends(_everything)]
 Jobs = Annotated[JobsService, Depends(_jobs)]
 Images = Annotated[ImagesService, Depends(_images)]
 Inputs = Annotated[InputsService, Depends(_inputs)]
@@ -171,8 +175,6 @@ Health = Annotated[HealthService, Depends(_health)]
 Admitting = Annotated[Admission, Depends(_admission)]
 Model = Annotated[ModelInfo, Depends(_model)]
 Webhooks = Annotated[WebhooksService, Depends(_webhooks)]
-ClaimsHeld = Annotated[Claims, Depends(_claims)]
-Offloading = Annotated[Offload, Depends(_offload)]
 Signed = Annotated[Signing, Depends(_signing)]
-Drafting = Annotated[Drafts, Depends(_drafts)]
-Urls = Annotated[PublicUrls, Depends(_urls)]
+Drafting = Annotated[Drafts, Depends(drafts_of)]
+Urls = Annotated[PublicUrls, Depends(urls_of)]

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from contract.errors import JobNotCancelable, JobNotFound
 from contract.record import JobRecord
-from contract.spec import Spec
+from contract.spec import AnySpec
 from service.idempotency import Once
 from service.jobs.service import JobsService
 
@@ -19,7 +19,7 @@ OnDisconnect = Literal["cancel", "detach"]
 
 
 async def draw_and_wait(
-    spec: Spec, request: Request, jobs: JobsService, once: Once, on_disconnect: OnDisconnect | None
+    spec: AnySpec, request: Request, jobs: JobsService, once: Once, on_disconnect: OnDisconnect | None
 ) -> JobRecord:
     """Return the job of `spec` once it has succeeded; a repeated request waits for the job that it queued the first time.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
@@ -29,11 +28,11 @@ from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.jobs import events
 from service.jobs.etags import etag_of, is_among
+from service.jobs.intake import Taking, accepted, seen_by
 from service.jobs.requests import JobRequest
 from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobResponse
-from service.jobs.service import JobsService, Wanted
-from service.resources import Admitting, Drafting, Jobs, Urls, Webhooks, json_only
-from service.urls import PublicUrls
+from service.jobs.service import Wanted
+from service.resources import Admitting, Jobs, Urls, json_only
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -55,18 +54,9 @@ Wait = Annotated[
     dependencies=[Depends(json_only)],
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
 )
-async def submit_job(
-    body: JobRequest, caller: Caller, drafts: Drafting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
-) -> Response:
+async def submit_job(body: JobRequest, caller: Caller, intake: Taking, once: OnceOnly) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
-    if (replayed := await once.replay()) is not None:
-        return replayed
-    spec, job_id = await drafts.spec(body, caller.key_id), await once.job_id()
-    if body.webhook is not None:
-        job_id = job_id or uuid4().hex
-        await webhooks.attach(job_id, caller.key_id, body.webhook)
-    job = await jobs.submit(spec, job_id)
-    return await once.done(await accepted(job, jobs, urls))
+    return await intake.take(body, caller.key_id, once)
 
 
 @router.get("", responses=errors(InvalidParameter, QueueDown))
@@ -168,7 +158,7 @@ async def retry_job(job_id: str, caller: Caller, admission: Admitting, jobs: Job
     """Queue an ended job once more, as a new job with `retried_from`. The same seed draws the same pictures."""
     if (replayed := await once.replay()) is not None:
         return replayed
-    spec = admission.admit_again(await jobs.fetch(job_id, caller.key_id))
+    spec = await admission.admit_again(await jobs.fetch(job_id, caller.key_id))
     job = await jobs.submit(spec, await once.job_id())
     return await once.done(await accepted(job, jobs, urls))
 
@@ -177,14 +167,3 @@ async def retry_job(job_id: str, caller: Caller, admission: Admitting, jobs: Job
 async def cancel_job(job_id: str, caller: Caller, jobs: Jobs, urls: Urls) -> JobResponse:
     """Cancel a job: at once when it is queued, before its next step when it runs."""
     return await seen_by(urls, jobs, await jobs.cancel(job_id, caller.key_id))
-
-
-async def accepted(job: JobRecord, jobs: JobsService, urls: PublicUrls) -> Response:
-    """Return the reply to whoever queued a job."""
-    headers = {"Location": urls.job(job.id), "ETag": etag_of(job, urls)}
-    return Response((await seen_by(urls, jobs, job)).model_dump_json(), 202, headers, media_type="application/json")
-
-
-async def seen_by(urls: PublicUrls, jobs: JobsService, job: JobRecord) -> JobResponse:
-    """Return `job` as its caller sees it, with an estimate of its end."""
-    return JobResponse.of(job, urls, await jobs.estimate(job))

@@ -12,10 +12,11 @@ from contract.spec import EncodeSpec, Spec, Steps
 from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
 from service.idempotency import OnceOnly
-from service.jobs.endpoints import LOCATION, submit_job
+from service.jobs.endpoints import LOCATION
+from service.jobs.intake import Taking
 from service.jobs.requests import IMAGE, EncodeJob, JobOptions
 from service.jobs.schemas import JobResponse
-from service.resources import Drafting, Jobs, Urls, Webhooks, json_only
+from service.resources import json_only
 
 router = APIRouter(prefix="/v1/latents", tags=["jobs"])
 
@@ -35,10 +36,7 @@ class LatentRequest(JobOptions):
     dependencies=[Depends(json_only)],
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
 )
-async def make_latent(
-    body: LatentRequest, caller: Caller, drafts: Drafting, jobs: Jobs, webhooks: Webhooks, urls: Urls, once: OnceOnly
-) -> Response:
+async def make_latent(body: LatentRequest, caller: Caller, intake: Taking, once: OnceOnly) -> Response:
     """Queue the job `encode`: its picture's `latent_id` can start any number of variations, edits and ways between."""
     said = {name: value for name in LatentRequest.model_fields if (value := getattr(body, name)) is not None}
-    job = EncodeJob.model_validate({**said, "operation": "encode"})
-    return await submit_job(job, caller, drafts, jobs, webhooks, urls, once)
+    return await intake.take(EncodeJob.model_validate({**said, "operation": "encode"}), caller.key_id, once)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import ClientDisconnect
 
@@ -26,7 +27,7 @@ from contract.estimates import Estimate, Pace
 from contract.previews import Preview
 from contract.queue import JobQueue
 from contract.record import JobRecord
-from contract.spec import Spec
+from contract.spec import AnySpec, Lane
 from contract.states import JobState
 from contract.store import UPLOAD_ID
 from contract.watch import JobWatch
@@ -65,13 +66,17 @@ class JobsService:
         self.watcher = Watcher(queue, watch, offload)
         self._pace, self._paced_at = Pace(), -math.inf
 
-    async def submit(self, spec: Spec, job_id: str | None = None) -> JobRecord:
+    async def submit(self, spec: AnySpec, job_id: str | None = None) -> JobRecord:
         """Queue `spec`, unless there is a job of this id. Raises StoreDown, QueueDown or QueueFull: nothing is queued."""
         # A job whose pictures could not be kept would be drawn for nothing, and fail long after the caller has left.
-        await self.images.ping()
+        await self.images.be_there()
         return await self.enqueue(spec, job_id)
 
-    async def enqueue(self, spec: Spec, job_id: str | None = None) -> JobRecord:
+    def room(self, lane: Lane, key: str) -> Callable[[], Awaitable[None]]:
+        """Return what raises QueueFull, KeyQueueFull or QueueDown, once it is called, where a job may not wait in a lane."""
+        return partial(self.offload, QueueDown, self.queue.check_room, lane, key)
+
+    async def enqueue(self, spec: AnySpec, job_id: str | None = None) -> JobRecord:
         """Queue `spec` as `submit` does, without a look at the store: for many at once, after one look."""
         return await self.offload(QueueDown, self.queue.submit, spec, job_id)
 

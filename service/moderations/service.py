@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import anyio.to_thread
+from collections.abc import Sequence
 
 from contract.errors import InvalidParameter
 from safety.prompt_filter import Verdict
@@ -34,23 +32,23 @@ class ModerationsService:
         return [await self._of_parts([one for one in request.input if not isinstance(one, str)], key, own_address)]
 
     async def _of_texts(self, texts: Sequence[str]) -> ModerationResult:
-        verdicts = [await _off_the_loop(self.guard.verdict, text) for text in texts]
+        verdicts = [await self._verdict(text) for text in texts]
         return ModerationResult.of(_flagged(verdicts), _highest(verdicts), None)
 
     async def _of_parts(self, parts: Sequence[Part], key: str, own_address: str) -> ModerationResult:
         pictures = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
         if len(pictures) > 1:
             raise InvalidParameter("input", f"input holds {len(pictures)} pictures; one is looked at")
-        verdicts = [await _off_the_loop(self.guard.verdict, part.text) for part in parts if isinstance(part, TextPart)]
+        verdicts = [await self._verdict(part.text) for part in parts if isinstance(part, TextPart)]
         texts = _highest(verdicts) if verdicts else None
         if not pictures:
             return ModerationResult.of(_flagged(verdicts), texts, None)
         seen = await self.inputs.judge(pictures[0], key, "input", own_address)
         return ModerationResult.of(_flagged(verdicts) | set(seen.categories), texts, dict(seen.scores))
 
-
-async def _off_the_loop(call: Callable[[str], Verdict], text: str) -> Verdict:
-    return await anyio.to_thread.run_sync(call, text)
+    async def _verdict(self, text: str) -> Verdict:
+        await self.guard.read([text])
+        return self.guard.verdict(text)
 
 
 def _flagged(verdicts: Sequence[Verdict]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Response
 
 from contract.catalog import ALIASES
@@ -11,7 +10,7 @@ from service.errors import DRAWING_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.openai.replies import Replies
 from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
-from service.resources import Admitting, Model, json_only
+from service.resources import Drafting, Jobs, Model, json_only
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -23,10 +22,10 @@ router = APIRouter(prefix="/v1", tags=["openai"])
     response_model_exclude_none=True,
     responses=errors(*DRAWING_REFUSALS, IdempotencyKeyReused, JobFailed, JobCanceled, WaitTimedOut),
 )
-async def generate_images(body: GenerationRequest, admission: Admitting, replies: Replies, once: OnceOnly) -> Response:
+async def generate_images(body: GenerationRequest, drafts: Drafting, jobs: Jobs, replies: Replies, once: OnceOnly) -> Response:
     """Draw and wait, or with `stream` show it while it is drawn. It is the same job as `POST /v1/jobs` makes, and goes on when
     the caller hangs up."""
-    spec = await anyio.to_thread.run_sync(admission.admit, body, once.api_key)
+    spec = await drafts.spec(body, once.api_key, is_room=once.if_first(jobs.room("interactive", once.api_key)))
     return await replies.reply(spec, body, once, "image_generation")
 
 

@@ -104,7 +104,7 @@ async def read_request(request: Request, model: type[Asked], drafts: Drafts) -> 
     """Read a form or JSON. Raises InvalidForm, InvalidJson, UnsupportedMediaType, or a RequestError that names a field."""
     try:
         if not is_form(request):
-            json_only(request)
+            await json_only(request)
             return Brought(model.model_validate(await _json(request)), {})
         form = await read_form(request, drafts.inputs.max_bytes)
         for name, files in form.files.items():

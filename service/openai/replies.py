@@ -47,7 +47,7 @@ class Replier:
         return Response(told.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _replier(request: Request, jobs: Jobs, images: Images, urls: Urls) -> Replier:
+async def _replier(request: Request, jobs: Jobs, images: Images, urls: Urls) -> Replier:
     return Replier(request, jobs, images, urls)
 
 

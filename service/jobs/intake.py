@@ -1,0 +1,61 @@
+"""Taking a job in: the one way from a request for a job to the reply that it is queued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import Depends, Request, Response
+
+from contract.record import JobRecord
+from service.drafts import Drafts
+from service.idempotency import Once
+from service.jobs.etags import etag_of
+from service.jobs.requests import JobRequest
+from service.jobs.schemas import JobResponse
+from service.jobs.service import JobsService
+from service.resources import drafts_of, resources_of, urls_of
+from service.urls import PublicUrls
+from service.webhooks.service import WebhooksService
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What it takes to queue a job and to tell of it."""
+
+    drafts: Drafts
+    jobs: JobsService
+    webhooks: WebhooksService
+    urls: PublicUrls
+
+    async def take(self, body: JobRequest, key: str, once: Once) -> Response:
+        """Queue one job of the API key `key`, unless it was, and return the reply. Raises whatever refuses it."""
+        if (replayed := await once.replay()) is not None:
+            return replayed
+        is_room = once.if_first(self.jobs.room(body.lane or "interactive", key))
+        spec, job_id = await self.drafts.spec(body, key, is_room=is_room), await once.job_id()
+        if body.webhook is not None:
+            job_id = job_id or uuid4().hex
+            await self.webhooks.attach(job_id, key, body.webhook)
+        job = await self.jobs.submit(spec, job_id)
+        return await once.done(await accepted(job, self.jobs, self.urls))
+
+
+async def accepted(job: JobRecord, jobs: JobsService, urls: PublicUrls) -> Response:
+    """Return the reply to whoever queued a job."""
+    headers = {"Location": urls.job(job.id), "ETag": etag_of(job, urls)}
+    return Response((await seen_by(urls, jobs, job)).model_dump_json(), 202, headers, media_type="application/json")
+
+
+async def seen_by(urls: PublicUrls, jobs: JobsService, job: JobRecord) -> JobResponse:
+    """Return `job` as its caller sees it, with an estimate of its end."""
+    return JobResponse.of(job, urls, await jobs.estimate(job))
+
+
+async def _intake(request: Request) -> Intake:
+    here = resources_of(request)
+    return Intake(await drafts_of(request), here.jobs, here.webhooks, await urls_of(request))
+
+
+Taking = Annotated[Intake, Depends(_intake)]
