@@ -15,6 +15,8 @@ from redis import Redis
 from contract.states import JobState
 
 ENDED = "unclip:ended"
+OPEN = "unclip:open"
+"""A hash of the jobs whose end was not told yet, each with its `lane:key`: what ends without a word is found in it."""
 MAX_ENTRIES = 100_000
 """About how many entries are kept; the oldest go."""
 RATE_ENTRIES = 500
@@ -40,6 +42,10 @@ class Entry:
 def tell(pipe: Any, job_id: str, state: JobState, queue: str) -> None:
     """Add an entry in a transaction under way, or at once on a plain connection."""
     pipe.xadd(ENDED, {"job": job_id, "state": state.value, "queue": queue}, maxlen=MAX_ENTRIES, approximate=True)
+    if state.is_terminal:
+        pipe.hdel(OPEN, job_id)
+    else:
+        pipe.hset(OPEN, job_id, queue)
 
 
 def read_entries(raw: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from contract.ended import ENDED, MAX_ENTRIES
+from contract.ended import ENDED, MAX_ENTRIES, OPEN
 
 CANCEL_FIELD = "unclip_cancel_requested"
 """Field of a running job's hash that asks its worker to stop; RQ leaves fields it does not know alone."""
@@ -34,12 +34,13 @@ for _, list in ipairs(redis.call('SMEMBERS', KEYS[3])) do
 end
 if waiting >= tonumber(ARGV[4]) then return {{1, waiting}} end
 if own >= tonumber(ARGV[5]) then return {{2, own}} end
-local fields = {{'data', ARGV[8]}}
-for field, value in pairs(cjson.decode(ARGV[7])) do
+local fields, texts = {{'data', ARGV[8]}}, cjson.decode(ARGV[7])
+for field, value in pairs(texts) do
     fields[#fields + 1] = field
     fields[#fields + 1] = value
 end
 redis.call('HSET', KEYS[1], unpack(fields))
+redis.call('HSET', '{OPEN}', ARGV[1], texts.origin)
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
@@ -61,6 +62,7 @@ elseif status and status ~= 'finished' and status ~= 'failed' and status ~= 'sto
     redis.call('EXPIRE', KEYS[1], ARGV[3])
     redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[4])
     redis.call('ZADD', KEYS[4], ARGV[4] + ARGV[3], ARGV[1])
+    redis.call('HDEL', '{OPEN}', ARGV[1])
     redis.call('XADD', '{ENDED}', 'MAXLEN', '~', {MAX_ENTRIES}, '*', 'job', ARGV[1], 'state', 'canceled', 'queue', ARGV[5])
 end
 return status

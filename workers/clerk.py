@@ -238,16 +238,20 @@ class Clerk:
         elif self.worker.succeed(holding, outcome):
             self.tally.ended(outcome)
             self._log.info("a job succeeded", **_about(holding), seconds=dict(outcome.timings))
+        elif self.worker.is_over(holding):
+            self.for_engine.put(Drop(holding.id, is_recorded=True))
 
     def _pass_on_cancels(self) -> None:
         holdings = [holding for holding in self._holdings.values() if holding.id not in self._unrecorded]
         for job_id, is_canceled in self.worker.ended_elsewhere(holdings).items():
-            self.for_engine.put(Drop(job_id))
+            holding = self._holdings[job_id]
             if is_canceled:
+                self.for_engine.put(Drop(job_id))
                 self._unrecorded[job_id] = None
             else:
                 self._log.info("a job has ended elsewhere", job_id=job_id)
-                self.worker.let_go(self._holdings[job_id])
+                self.for_engine.put(Drop(job_id, is_recorded=self.worker.is_over(holding)))
+                self.worker.let_go(holding)
                 self._forget(job_id)
 
     def _obey(self, command: Command) -> None:

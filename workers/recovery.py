@@ -18,6 +18,7 @@ from rq.worker_registration import clean_worker_registry
 from contract.lanes import QUEUES
 from contract.scripts import BELL, CANCEL_FIELD
 from workers.ends import POISON, write_cancel, write_failure, write_requeue
+from workers.untold import Untold
 from workers.watch import Watch
 
 HOUSEKEEPING_KEY = "unclip:housekeeping"
@@ -42,6 +43,7 @@ class Recovery:
         self._redis = redis
         self._grace_seconds = grace_seconds
         self._watch = Watch(grace_seconds, clock)
+        self._untold = Untold(redis)
         self._clear = redis.register_script(KEEP_HOUSE)
         self._log = structlog.get_logger(__name__)
 
@@ -50,7 +52,10 @@ class Recovery:
         self._watch.restart()
 
     def run(self, *queues: Queue) -> None:
-        """One pass over the queues: requeue what dead workers held; now and then, let go of what has expired."""
+        """One pass over the queues: requeue what dead workers held; now and then, let go of what has expired.
+
+        And tell of what ended without a word.
+        """
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for queue in queues:
@@ -70,6 +75,7 @@ class Recovery:
         if self._redis.set(HOUSEKEEPING_KEY, 1, nx=True, px=max(1, int(self._grace_seconds * 2000))):
             for queue in queues:
                 self._keep_house(queue, server_now)
+            self._untold.tell()
 
     def _untake(self, queue: Queue, job_id: str) -> None:
         """Put an id that a dead worker left in the intermediate list back at the head of its queue. RQ would fail the job."""

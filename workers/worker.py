@@ -203,6 +203,11 @@ class EngineWorker(BaseWorker):
                 found[holding.id] = is_ours
         return found
 
+    def is_over(self, holding: Holding) -> bool:
+        """True when a job that is ours no longer will be drawn by nobody else either: canceled, failed or deleted."""
+        status = self.connection.hget(holding.job.key, "status")
+        return status is None or as_text(status) in (JobStatus.CANCELED, JobStatus.STOPPED, JobStatus.FAILED)
+
     def report(self, told: Sequence[tuple[Holding, Progress]]) -> None:
         """Write progress into the meta of those jobs that are still ours."""
         with self.connection.pipeline(transaction=False) as pipe:

@@ -1,0 +1,90 @@
+"""What operators do with RQ's own tools (`rq`, rq-dashboard, a Python prompt) is seen by everybody who follows the job."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+from redis import Redis
+from rq.cli.cli import main as rq_command
+from rq.command import send_stop_job_command
+from rq.job import Job, cancel_job, requeue_job
+from rq.queue import Queue
+from rq.registry import CanceledJobRegistry
+from rq.serializers import JSONSerializer
+
+from contract.ended import ENDED, OPEN, read_entries
+from contract.errors import JobNotFound
+from contract.states import JobState
+from contract.store import ImageStore
+from tests.faults.conftest import is_in_decoder, wait
+from tests.faults.installation import pictures_in
+from tests.workers.plain import make_spec
+
+
+def delete(job_id: str, connection: Redis) -> None:
+    Job.fetch(job_id, connection=connection, serializer=JSONSerializer).delete()
+
+
+def cancel(job_id: str, connection: Redis) -> None:
+    cancel_job(job_id, connection, serializer=JSONSerializer)
+
+
+def stop(job_id: str, connection: Redis) -> None:
+    send_stop_job_command(connection, job_id, serializer=JSONSerializer)
+
+
+def told(redis: Redis, job_id: str, seconds: float = 30) -> Counter[JobState]:
+    """Return which ends of a job were told, waiting for the first."""
+    deadline = time.monotonic() + seconds
+    while not (found := ends(redis, job_id)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def ends(redis: Redis, job_id: str) -> Counter[JobState]:
+    entries = read_entries(redis.xrange(ENDED))
+    return Counter(entry.state for entry in entries if entry.job_id == job_id and entry.state.is_terminal)
+
+
+def test_running_jobs_that_tools_end_are_canceled_for_everybody(jobs, redis, start_worker, fault_settings):
+    start_worker(step_seconds=0.05)
+    canceled, deleted, stopped = (jobs.submit(make_spec(steps=250, seed=seed)).id for seed in range(3))
+    wait(jobs, stopped, is_in_decoder)
+    cancel(canceled, redis)
+    delete(deleted, redis)
+    stop(stopped, redis)
+    assert [told(redis, job_id) for job_id in (canceled, deleted, stopped)] == [{JobState.CANCELED: 1}] * 3
+    for job_id in (canceled, stopped):
+        record = jobs.fetch(job_id)
+        assert (record.state, record.finished_at is not None) == (JobState.CANCELED, True)
+        assert 0 < redis.ttl(Job.key_for(job_id)) <= fault_settings.result_ttl_seconds
+    with pytest.raises(JobNotFound):
+        jobs.fetch(deleted)
+    assert pictures_in(ImageStore.open(fault_settings)) == []
+    assert not redis.exists(OPEN)
+
+
+def test_waiting_jobs_that_tools_end_are_canceled_for_everybody(jobs, redis, rq_queue, start_worker, outages):
+    canceled, deleted, emptied = (jobs.submit(make_spec(seed=seed)).id for seed in range(3))
+    cancel(canceled, redis)
+    delete(deleted, redis)
+    options = ["--url", outages.valkey.url, "--serializer", "json", rq_queue.name]
+    rq_command(["empty", *options], standalone_mode=False)
+    start_worker()
+    assert [told(redis, job_id) for job_id in (canceled, deleted, emptied)] == [{JobState.CANCELED: 1}] * 3
+    registry = CanceledJobRegistry(rq_queue.name, connection=redis, serializer=JSONSerializer)
+    assert canceled in registry.get_job_ids(), "RQ alone would forget it at once, and keep its record for ever"
+    assert redis.ttl(Job.key_for(canceled)) > 0
+
+
+def test_a_failed_job_that_a_tool_queues_again_runs_again(jobs, redis, rq_queue: Queue, start_worker):
+    start_worker()
+    job_id = jobs.submit(make_spec("raise for want of room")).id
+    assert wait(jobs, job_id).state is JobState.FAILED
+    requeue_job(job_id, redis, serializer=JSONSerializer)
+    wait(jobs, job_id, lambda record: ends(redis, job_id)[JobState.FAILED] == 2)
+    assert jobs.fetch(job_id).state is JobState.FAILED
+    assert redis.ttl(Job.key_for(job_id)) > 0
+    assert (redis.exists(OPEN), redis.llen(rq_queue.key)) == (0, 0)

@@ -1,0 +1,82 @@
+"""Ends that nobody told of: RQ's own tools cancel, delete and empty queues without a word to the stream of ends.
+
+Every job that was queued and whose end was not told yet stands in one hash; what ends a job takes it out in the step in which
+it tells. One that is still in there and has ended, or is gone, was ended by somebody else: its end is told here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import structlog
+from redis import Redis
+from rq.job import Job
+from rq.registry import CanceledJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import as_text, now, utcformat
+
+from contract.ended import ENDED, MAX_ENTRIES, OPEN
+
+AT_ONCE = 500
+ENDS = (None, "canceled", "stopped", "failed", "finished")
+"""RQ's statuses of a job that has ended; None: it was deleted."""
+
+# Told once: the step that takes the job out of the hash is the one that tells. Whoever of ours ends a job, in this release or
+# the one before, notes when; RQ's tools do not, keep what they cancel for ever, and its name in the registry for no time.
+# KEYS: open jobs, stream, job, registry of canceled jobs.
+# ARGV: job id, the time as RQ writes it, the same in seconds, how long to keep a job that does not say.
+TELL = f"""
+local queue = redis.call('HGET', KEYS[1], ARGV[1])
+local status = redis.call('HGET', KEYS[3], 'status')
+local states = {{canceled = 'canceled', stopped = 'canceled', failed = 'failed', finished = 'succeeded'}}
+local state = status and states[status] or (not status and 'canceled')
+if not queue or not state then return false end
+redis.call('HDEL', KEYS[1], ARGV[1])
+local ended_at = redis.call('HGET', KEYS[3], 'ended_at')
+if ended_at and ended_at ~= '' then return false end
+if status then
+    redis.call('HSET', KEYS[3], 'ended_at', ARGV[2])
+    if redis.call('TTL', KEYS[3]) == -1 then
+        local kept = tonumber(redis.call('HGET', KEYS[3], 'result_ttl') or '') or tonumber(ARGV[4])
+        redis.call('EXPIRE', KEYS[3], kept)
+        if state == 'canceled' then redis.call('ZADD', KEYS[4], ARGV[3] + kept, ARGV[1]) end
+    end
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_ENTRIES}, '*', 'job', ARGV[1], 'state', state, 'queue', queue)
+return state
+"""
+
+
+class Untold:
+    """Looks for ends that were not told. Any worker may do so at any time; raises RedisError."""
+
+    def __init__(self, redis: Redis, kept_seconds: int = 24 * 3600) -> None:
+        """kept_seconds: how long a canceled job is kept that does not say."""
+        self._redis = redis
+        self._kept_seconds = kept_seconds
+        self._tell = redis.register_script(TELL)
+        self._log = structlog.get_logger(__name__)
+
+    def tell(self) -> None:
+        """Tell each such end, once, whoever else is doing the same."""
+        for job_id, queue in self._ended():
+            at = now()
+            keys = [OPEN, ENDED, Job.key_for(job_id), CanceledJobRegistry(queue, self._redis, serializer=JSONSerializer).key]
+            state = self._tell(keys=keys, args=[job_id, utcformat(at), int(at.timestamp()), self._kept_seconds])
+            if state is not None:
+                self._log.warning("a job was ended by other tools than ours", job_id=job_id, state=as_text(state))
+
+    def _ended(self) -> Iterator[tuple[str, str]]:
+        """The open jobs that have ended, each with the name of its queue."""
+        cursor = -1
+        while cursor != 0:
+            cursor, found = self._redis.hscan(OPEN, max(0, cursor), count=AT_ONCE)
+            names = [(as_text(job_id), as_text(queue)) for job_id, queue in cast("dict[bytes, bytes]", found).items()]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for job_id, _ in names:
+                    pipe.hget(Job.key_for(job_id), "status")
+                answers = pipe.execute()
+            for name, status in zip(names, answers, strict=True):
+                if (None if status is None else as_text(status)) in ENDS:
+                    yield name
