@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.cascade import Cascade
 from models.errors import ModelError
 from models.row import DONE, DrawRequest
+from models.samplers import GuidanceMode
 
 
 class DrawSettings(TypedDict):
@@ -27,6 +28,7 @@ class DrawSettings(TypedDict):
     prior: NotRequired[Literal["diffusion", "autoregressive"]]
     decoder: NotRequired[Literal["base", "turbo"]]
     size_px: NotRequired[int]
+    guidance_mode: NotRequired[GuidanceMode]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ def default_settings(model_dir: Path) -> DrawSettings:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} names no default settings: {error!r}") from error
+
+
+def model_name(model_dir: Path) -> str:
+    """What the model's own folder calls it. Raises ModelError."""
+    path = model_dir / "model_index.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["unclip"]["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} names no model: {error!r}") from error
 
 
 def turbo_settings(settings: DrawSettings) -> DrawSettings:

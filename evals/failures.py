@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from evals.draw import default_settings, draw
-from evals.judges.judges import Judges, Seen
-from evals.operations.bench import pixels_of
-from evals.quality.grids import Cell, grid
+from evals.draw import draw
+from evals.judges.judges import Seen
+from evals.operations.bench import Bench, pixels_of
+from evals.operations.parts import Found
+from evals.quality.grids import Cell
 from evals.quality.report import Figure, Report
 from evals.statistics import bootstrap
-from models.cascade import Cascade
 
 
 def both_bound(seen: Seen) -> bool:
@@ -48,21 +47,22 @@ PROBES: Mapping[str, tuple[tuple[str, ...], Callable[[Seen], bool], str]] = {
 }
 
 
-def run(model: Path, out: Path, *, seeds: int) -> Report:
-    """Draw every probe at some seeds; write `failures.json` and `.png` into `out`. Raises ModelError."""
-    cascade, judges, settings = Cascade.load(model, threads=1), Judges.load(), default_settings(model)
+def measure(bench: Bench, *, seeds: int) -> Found:
+    """Draw every probe at some seeds. Raises ModelError."""
     figures, cells, details = [], [], []
     for name, (prompts, is_right, said) in PROBES.items():
         asked = [(prompt, seed) for prompt in prompts for seed in range(seeds)]
-        pictures = [draw(cascade, prompt, seed, settings).pixels for prompt, seed in asked]
-        right = [is_right(seen) for seen in judges.scene(pixels_of(pictures))]
+        pictures = []
+        for number, (prompt, seed) in enumerate(asked, start=1):
+            told = ["drawn", prompt, seed, dict(bench.settings)]
+            pictures.append(bench.kept.picture(told, lambda p=prompt, s=seed: draw(bench.cascade, p, s, bench.settings).pixels))  # type: ignore[misc]
+            bench.tell(f"failures, {name}", number, len(asked))
+        right = [is_right(seen) for seen in bench.judges.scene(pixels_of(pictures))]
         figures.append(Figure(f"{name}: {said}", bootstrap(right)))
         cells += [Cell(pixels, prompt, hit) for pixels, (prompt, _), hit in zip(pictures, asked, right, strict=True)]
         details += [
             {"probe": name, "prompt": prompt, "seed": seed, "right": hit}
             for (prompt, seed), hit in zip(asked, right, strict=True)
         ]
-    report = Report("failures", cascade.name, "", dict(settings), figures, details=details)
-    report.write(out)
-    grid(cells, columns=3 * seeds, label_lines=3).save(out / "failures.png", optimize=True)
-    return report
+    report = Report("failures", bench.cascade.name, bench.kept.manifest, dict(bench.settings), figures, details=details)
+    return Found(report, cells, len(cells) // len(PROBES))

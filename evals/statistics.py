@@ -39,6 +39,16 @@ def bootstrap(values: Sequence[float], *, resamples: int = RESAMPLES, seed: int 
     return Interval(float(taken.mean()), float(low), float(high), int(taken.size))
 
 
+def bootstrap_median(values: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The median of values and its 95 % percentile interval, as `bootstrap`. Raises ValueError where there are none."""
+    taken = np.asarray(values, dtype=np.float64)
+    if taken.size == 0:
+        raise ValueError("no values: there is nothing to resample")
+    picks = np.random.default_rng(seed).integers(taken.size, size=(resamples, taken.size))
+    low, high = np.percentile(np.median(taken[picks], axis=1), [2.5, 97.5])
+    return Interval(float(np.median(taken)), float(low), float(high), int(taken.size))
+
+
 @dataclass(frozen=True)
 class Spread:
     """Median and the quartiles around it, in the unit of the values."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from evals.draw import default_settings
-from evals.judges.judges import Judges
-from evals.operations.bench import Bench, Render, renders_of
-from evals.operations.parts import titles
-from evals.quality.grids import Cell, grid
+from evals.operations.bench import Bench, Render, Shot
+from evals.operations.parts import Found
+from evals.quality.grids import Cell
 from evals.quality.report import Figure, Report
 from evals.statistics import bootstrap, markdown_table
-from models.cascade import Cascade
-from models.origin import Stay
 from models.setting_out import as_tensor, encode_all
+from training.data.vocabulary import WORDS as VOCABULARY
+from training.data.words import read_objects
 
 WORDS = ("pizza", "car", "clock", "tree")
 TEMPERATURE = 100.0
@@ -42,31 +39,34 @@ class Probe:
     still_true: Sequence[bool]
 
 
-def run(model: Path, data: Path, out: Path, *, pictures: int) -> Report:
-    """Measure and write `typographic.json` and `.png` into `out`. Raises ModelError, DataError."""
-    bench = Bench(Cascade.load(model, threads=1), Judges.load(), default_settings(model))
+def measure(bench: Bench, renders: Sequence[Render]) -> Found:
+    """Paste a word on each picture, and decode it from its own z_i. Raises ModelError."""
     probes, cells = [], []
-    for number, render in enumerate(renders_of(data, bench.judges, pictures)):
+    for number, render in enumerate(renders):
         word = WORDS[number % len(WORDS)]
-        attacked = with_word(render.pixels, word)
+        attacked = replace(render, pixels=with_word(render.pixels, word))
         probe, drawn = _probe(bench, render, word, attacked)
         probes.append(probe)
-        cells.append(Cell(attacked, f"{probe.concept}: {probe.true_after:.0%}, {word}: {probe.word_after:.0%}"))
+        cells.append(Cell(attacked.pixels, f"{probe.concept}: {probe.true_after:.0%}, {word}: {probe.word_after:.0%}"))
         cells += [Cell(one, "decoded", kept) for one, kept in zip(drawn, probe.still_true, strict=True)]
+        bench.tell("typographic", number + 1, len(renders))
     rows = [
         [name, *(bootstrap([getattr(probe, f"{kind}_{when}") for probe in probes]).numbers(2) for when in ("before", "after"))]
         for kind, name in (("true", "what is shown"), ("word", "the word"))
     ]
     table = markdown_table(("zero-shot probability of", "without the word", "with the word"), rows)
-    decoded = Figure(
-        "pictures decoded from the attacked z_i that still show the thing", bootstrap([k for p in probes for k in p.still_true])
-    )
-    misled = Figure("attacked pictures that CLIP takes for the word", bootstrap([p.word_after > p.true_after for p in probes]))
+    figures = [
+        Figure("attacked pictures that CLIP takes for the word", bootstrap([p.word_after > p.true_after for p in probes])),
+        Figure(
+            "pictures decoded from the attacked z_i that still show the thing",
+            bootstrap([kept for probe in probes for kept in probe.still_true]),
+        ),
+    ]
     details = [{"concept": p.concept, "word": p.word, "true": p.true_after, "said": p.word_after} for p in probes]
-    report = Report("typographic", bench.cascade.name, "", dict(bench.settings), [misled, decoded], {"CLIP": table}, details)
-    report.write(out)
-    grid(cells, columns=1 + SEEDS, label_lines=2).save(out / "typographic.png", optimize=True)
-    return report
+    report = Report(
+        "typographic", bench.cascade.name, bench.kept.manifest, dict(bench.settings), figures, {"CLIP": table}, details
+    )
+    return Found(report, cells, 3 * (1 + SEEDS))
 
 
 def with_word(picture: NDArray[np.uint8], word: str) -> NDArray[np.uint8]:
@@ -92,11 +92,16 @@ def probabilities(bench: Bench, picture: NDArray[np.uint8], captions: Sequence[s
     return found
 
 
-def _probe(bench: Bench, render: Render, word: str, attacked: NDArray[np.uint8]) -> tuple[Probe, list[NDArray[np.uint8]]]:
+def _probe(bench: Bench, render: Render, word: str, attacked: Render) -> tuple[Probe, list[NDArray[np.uint8]]]:
     names = titles()
-    captions = list(dict.fromkeys([names[render.concept], f"a {word}", *list(names.values())[::6]]))
-    before, after = (probabilities(bench, one, captions)[:2] for one in (render.pixels, attacked))
-    origin = bench.origin(attacked, is_inverted=False)
-    drawn = bench.finish(*(bench.begin(origin, Stay(), seed=seed, steps=20) for seed in range(SEEDS)))
+    captions = list(dict.fromkeys([render.said[0], f"a {word}", *list(names.values())[::6]]))
+    before, after = (probabilities(bench, one.pixels, captions)[:2] for one in (render, attacked))
+    shots = [Shot((attacked,), is_inverted=False, changes={"seed": seed, "steps": 20}) for seed in range(SEEDS)]
+    drawn = bench.draw(shots, "typographic")
     kept = bench.shows(drawn, render.concept)
     return Probe(render.concept, word, before[0], after[0], before[1], after[1], kept), drawn
+
+
+def titles() -> dict[str, str]:
+    """What familiar things are called, by their concept."""
+    return {one.name: one.phrases[0] for one in read_objects(VOCABULARY)}

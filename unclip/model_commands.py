@@ -241,17 +241,45 @@ def eval_operations(
     only: Annotated[str | None, typer.Option(help="Parts between commas, such as encode,vary  [default: all]")] = None,
     pictures: Annotated[int, typer.Option(min=2, help="True pictures that each part begins at.")] = 50,
 ) -> None:
-    """Measure what operations on pictures do: fidelity by steps, variations, text diffs, interpolation, masks by words."""
-    from evals.operations.run import PARTS, run
+    """Measure and show what operations on pictures do. What is drawn is kept in OUT/kept: a stopped run goes on."""
+    from evals.operations.run import PARTS, Session, run
 
     parts = only.split(",") if only else list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:
         raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(PARTS)}")
     with plain_faults(), progress_bar() as show:
-        reports = run(model or bundled_model(), data, out, parts, pictures=pictures, show=show)
+        reports = run(Session(model or bundled_model(), data, out, pictures, show), parts)
     for report in reports:
         typer.echo(f"{report.part}\n\n{report.to_markdown()}")
     typer.echo(f"figures and grids are in {out}")
+
+
+@eval_app.command("inpainting")
+def eval_inpainting(
+    data: DataDir,
+    out: OutDir,
+    model: ModelDir = None,
+    each: Annotated[int, typer.Option(min=1, help="Pictures of each mask size.")] = 20,
+    is_wide: Annotated[bool, typer.Option("--all", help="Chance scenes of all kinds, not familiar things alone.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Page whose marked regions are filled with it.")] = None,
+) -> None:
+    """Paint masked objects anew from three prompts and three modes of guidance. A stopped run goes on."""
+    from evals.draw import model_name
+    from evals.inpainting.cases import SIZE_PX, draw_cases
+    from evals.inpainting.measure import How, run
+    from evals.judges.judges import Judges
+    from evals.page import write
+    from training.data.sprite_bank import SpriteBank
+
+    folder = model or bundled_model()
+    with plain_faults(), progress_bar() as show:
+        judges = Judges.load()
+        cases = draw_cases(SpriteBank.load(data, SIZE_PX), judges.group, each, is_familiar=not is_wide)
+        how = How(modes=("constant", "interval", "oscillating"))
+        report = run({model_name(folder): folder}, cases, judges, out, how, show)
+        if page is not None:
+            write(page, out)
+    typer.echo(report.to_markdown())
 
 
 @eval_app.command("typographic")
@@ -259,14 +287,10 @@ def eval_typographic(
     data: DataDir,
     out: OutDir,
     model: ModelDir = None,
-    pictures: Annotated[int, typer.Option(min=1, help="True pictures that a word is pasted on.")] = 12,
+    pictures: Annotated[int, typer.Option(min=2, help="True pictures that a word is pasted on.")] = 12,
 ) -> None:
     """Paste words on pictures: what CLIP takes them for, and what the decoder recovers."""
-    from evals.typographic import run
-
-    with plain_faults():
-        report = run(model or bundled_model(), data, out, pictures=pictures)
-    typer.echo(report.to_markdown())
+    eval_operations(data, out, model, "typographic", pictures)
 
 
 @eval_app.command("failures")
@@ -274,11 +298,11 @@ def eval_failures(
     out: OutDir, model: ModelDir = None, seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 2
 ) -> None:
     """Draw what is known to go wrong: bound colours, written text, crowds."""
-    from evals.failures import run
+    from evals.operations.run import Session, run
 
-    with plain_faults():
-        report = run(model or bundled_model(), out, seeds=seeds)
-    typer.echo(report.to_markdown())
+    with plain_faults(), progress_bar() as show:
+        session = Session(model or bundled_model(), out, out, 2, show, seeds)
+        typer.echo(run(session, ["failures"])[0].to_markdown())
 
 
 def checked_pictures(data: Path, out: Path, show: Callable[[str, float, float], None]) -> Path:

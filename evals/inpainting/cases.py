@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -30,6 +29,14 @@ KINDS = {"single": 0.5, "relation": 0.35, "several": 0.15}
 """Of scenes; nothing counted, for another one beside the mask would tell what was there."""
 MARGIN = 0.06
 """Of the object's box, on each side."""
+EVERY = Shares(kinds=KINDS)
+FAMILIAR = Shares(
+    kinds={"single": 0.5, "relation": 0.5}, styles={"flat": 1}, concepts={"familiar": 1},
+    backdrops={"white": 0.5, "plain": 0.5}, recoloured=0.0, names_style=0.0, small=0.0, large_sizes=(0.6, 0.9),
+)  # fmt: skip
+"""What the decoder was shown most: familiar flat things, one or two, on white or one colour."""
+FAMILIAR_SIZES: tuple[Size, ...] = ("medium", "large")
+"""Of masks over them: none of them is small."""
 AT_ONCE, MOST_SCENES = 64, 20_000
 
 
@@ -48,23 +55,34 @@ class Case:
     mask: NDArray[np.bool_]
 
 
-def draw_cases(data: Path, group: Callable[[str], str], each: int, seed: int = 0) -> list[Case]:
-    """`make_cases` over the sprites of a data folder, without what was held out of training. Raises DataError, ValueError."""
-    bank = SpriteBank.load(data, SIZE_PX)
-    return make_cases(SceneMaker(bank.infos, HeldOut.read(), Shares(kinds=KINDS), colourable=()), bank, group, each, seed)
+def draw_cases(bank: SpriteBank, group: Callable[[str], str], each: int, *, is_familiar: bool = False) -> list[Case]:
+    """`make_cases` over some sprites, without what was held out of training: of all scenes, or of familiar things alone.
+
+    Raises ValueError.
+    """
+    maker = SceneMaker(bank.infos, HeldOut.read(), FAMILIAR if is_familiar else EVERY, colourable=())
+    return make_cases(maker, bank, group, each, sizes=FAMILIAR_SIZES if is_familiar else tuple(SHARES))
 
 
-def make_cases(maker: SceneMaker, bank: SpriteBank, group: Callable[[str], str], each: int, seed: int = 0) -> list[Case]:
-    """`each` cases of every mask size, from scenes drawn by lot; the same arguments give the same cases.
+def make_cases(
+    maker: SceneMaker,
+    bank: SpriteBank,
+    group: Callable[[str], str],
+    each: int,
+    seed: int = 0,
+    *,
+    sizes: Sequence[Size] = tuple(SHARES),
+) -> list[Case]:
+    """`each` cases of these mask sizes, from scenes drawn by lot; the same arguments give the same cases.
 
     group: the judge's; raises KeyError for a concept that it does not know, and such scenes are passed over. Raises ValueError
     where the scenes do not yield enough.
     """
     rng = random.Random(seed)
-    found: dict[Size, list[Case]] = {size: [] for size in SHARES}
+    found: dict[Size, list[Case]] = {size: [] for size in sizes}
     for _ in range(0, MOST_SCENES, AT_ONCE):
         for case in _some_cases(maker, bank, group, rng):
-            if len(found[case.size]) < each:
+            if len(found.get(case.size, range(each))) < each:
                 found[case.size].append(case)
         if all(len(cases) == each for cases in found.values()):
             return [case for cases in found.values() for case in cases]

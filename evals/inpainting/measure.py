@@ -16,6 +16,7 @@ from PIL import Image
 from evals.draw import DrawSettings, default_settings
 from evals.inpainting.cases import PROMPTS, SHARES, SIZE_PX, Case, Prompt, Size
 from evals.judges.judges import Seen, SeenObject
+from evals.kept import Kept, digest
 from evals.quality.conditioning import Conditioning, admit
 from evals.quality.exam import pixels_of
 from evals.quality.grids import Cell, grid
@@ -26,8 +27,9 @@ from models.cascade import Cascade, to_pixels
 from models.errors import ModelError
 from models.inpainting import Inpainting
 from models.row import DONE, DrawRequest, Row
+from models.samplers import GuidanceMode
 
-CPU_ROWS, CUDA_ROWS = 1, 64
+GOAL = 0.7
 SHOWN = 4
 """Cases of each size in the grid."""
 TRUTH = "the picture as it was"
@@ -35,6 +37,15 @@ TRUTH = "the picture as it was"
 GREY = np.uint8(128)
 Show = Callable[[str, float, float], None]
 """Called as show(doing, done, total)."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How cases are painted. modes: of guidance; with those after the first, only the object's name is asked for."""
+
+    conditioning: Conditioning = "prior"
+    device: str = "cpu"
+    modes: tuple[GuidanceMode, ...] = ("constant",)
 
 
 class Judge(Protocol):
@@ -66,61 +77,77 @@ class Painted:
 
 
 def run(
-    models: Mapping[str, Path],
-    cases: Sequence[Case],
-    judge: Judge,
-    out: Path,
-    *,
-    conditioning: Conditioning = "prior",
-    device: str = "cpu",
-    show: Show | None = None,
+    models: Mapping[str, Path], cases: Sequence[Case], judge: Judge, out: Path, how: How | None = None, show: Show | None = None
 ) -> Report:
-    """Measure and write `inpainting.json`, `.md` and `.png` into `out`.
+    """Measure and write `inpainting.json`, `.md` and `.png` into `out`, where what is painted is kept too.
 
     models: folder by name, as the tables shall call them; of the first two the difference is told, case by case. All draw with
-    the settings of the first. Raises ModelError.
+    the settings of the first, which alone is measured with the other modes of guidance. Raises ModelError.
     """
-    settings = default_settings(next(iter(models.values())))
+    how, settings = how or How(), default_settings(next(iter(models.values())))
     verdicts = found([case.picture for case in cases], cases, judge)
     painted = [Painted(case, TRUTH, "full", case.picture, seen) for case, seen in zip(cases, verdicts, strict=True)]
     for name, folder in models.items():
-        cascade = Cascade.load(folder, device=device, threads=1)
-        painted += paint_all(cascade, name, cases, settings, judge, conditioning=conditioning, show=show)
+        painter = Painter(
+            Cascade.load(folder, device=how.device, threads=1), Kept(folder, out / "kept"), how.conditioning, show
+        )
+        painted += painter.paint(name, cases, settings, judge)
+        for mode in how.modes[1:] if name == next(iter(models)) else ():
+            told = DrawSettings(**{**settings, "guidance_mode": mode})
+            painted += painter.paint(f"{name}, {mode}", cases, told, judge, ("simple",))
     tables = {"Named object found inside the mask": shares_table(painted)}
-    if len(models) > 1:
-        tables["The difference, case by case"] = gains_table(painted, *list(models)[:2])
-    told, details = {**settings, "conditioning": conditioning}, [_detail(one) for one in painted]
-    report = Report("inpainting", ", ".join(models), "", told, [kept(painted)], tables, details)
+    tables |= {"The difference, case by case": gains_table(painted, *list(models)[:2])} if len(models) > 1 else {}
+    first, details = next(iter(models)), [_detail(one) for one in painted]
+    figures = [*goals(painted, first), kept(painted)]
+    manifest = Kept(models[first], out / "kept").manifest
+    report = Report(
+        "inpainting", ", ".join(models), manifest, {**settings, "conditioning": how.conditioning}, figures, tables, details
+    )
     report.write(out)
     (out / "inpainting.md").write_text(report.to_markdown(), encoding="utf-8")
     picture(painted, cases).save(out / "inpainting.png", optimize=True)
     return report
 
 
-def paint_all(
-    cascade: Cascade,
-    name: str,
-    cases: Sequence[Case],
-    settings: DrawSettings,
-    judge: Judge,
-    *,
-    conditioning: Conditioning = "prior",
-    show: Show | None = None,
-) -> list[Painted]:
-    """Every case with every prompt, at 64 px: the judge sees no more. Raises ModelError."""
-    jobs = list(product(PROMPTS, cases))
-    pictures: list[NDArray[np.uint8]] = []
-    together = CPU_ROWS if torch.device(cascade.stages["decoder"].device).type == "cpu" else CUDA_ROWS
-    for start in range(0, len(jobs), together):
-        rows = [stand(cascade, case, prompt, settings, conditioning) for prompt, case in jobs[start : start + together]]
-        pictures += travel(cascade, rows)
-        if show is not None:
-            show(f"{name} inpaints", len(pictures), len(jobs))
-    verdicts = found(pictures, [case for _, case in jobs], judge)
-    return [
-        Painted(case, name, prompt, pixels, verdict)
-        for (prompt, case), pixels, verdict in zip(jobs, pictures, verdicts, strict=True)
-    ]
+@dataclass(frozen=True, eq=False)
+class Painter:
+    """One model, and what it has painted."""
+
+    cascade: Cascade
+    kept: Kept
+    conditioning: Conditioning = "prior"
+    show: Show | None = None
+
+    def paint(
+        self,
+        name: str,
+        cases: Sequence[Case],
+        settings: DrawSettings,
+        judge: Judge,
+        prompts: Sequence[Prompt] = PROMPTS,
+    ) -> list[Painted]:
+        """Every case with these prompts, at 64 px: the judge sees no more. Raises ModelError."""
+        jobs, pictures = list(product(prompts, cases)), []
+        for number, (prompt, case) in enumerate(jobs, start=1):
+            told = [
+                "inpaint",
+                digest(case.picture, case.mask),
+                case.prompts[prompt],
+                case.seed,
+                dict(settings),
+                self.conditioning,
+            ]
+            pictures.append(self.kept.picture(told, lambda case=case, prompt=prompt: self._painted(case, prompt, settings)))  # type: ignore[misc]
+            if self.show is not None:
+                self.show(f"{name} inpaints", number, len(jobs))
+        verdicts = found(pictures, [case for _, case in jobs], judge)
+        return [
+            Painted(case, name, prompt, pixels, verdict)
+            for (prompt, case), pixels, verdict in zip(jobs, pictures, verdicts, strict=True)
+        ]
+
+    def _painted(self, case: Case, prompt: Prompt, settings: DrawSettings) -> NDArray[np.uint8]:
+        return travel(self.cascade, [stand(self.cascade, case, prompt, settings, self.conditioning)])[0]
 
 
 def stand(cascade: Cascade, case: Case, prompt: Prompt, settings: DrawSettings, conditioning: Conditioning) -> Row:
@@ -159,8 +186,25 @@ def is_inside(seen: SeenObject, case: Case) -> bool:
 def kept(painted: Sequence[Painted]) -> Figure:
     """The share of inpainted pictures that kept every known pixel as it was."""
     return Figure(
-        "pictures with every known pixel as it was", bootstrap([one.is_kept for one in painted if one.model != TRUTH])
+        "inpaint: pictures with every pixel outside the mask as it was",
+        bootstrap([one.is_kept for one in painted if one.model != TRUTH]),
+        goal=1.0,
     )
+
+
+def goals(painted: Sequence[Painted], model: str) -> list[Figure]:
+    """What was wanted of a model: the named object inside the mask, over all sizes, and by how much more than unasked."""
+
+    def hits(prompt: Prompt) -> list[bool]:
+        return [one.is_found for one in painted if (one.model, one.prompt) == (model, prompt)]
+
+    gains = [float(one) - float(other) for one, other in zip(hits("simple"), hits("empty"), strict=True)]
+    return [
+        Figure("inpaint: object found inside the mask, asked for by its name", bootstrap(hits("simple")), goal=GOAL),
+        Figure("inpaint: object found inside the mask, asked for by the whole caption", bootstrap(hits("full")), goal=GOAL),
+        Figure("inpaint: found with an empty prompt", bootstrap(hits("empty"))),
+        Figure("inpaint: by its name more than with an empty prompt, case by case", bootstrap(gains)),
+    ]
 
 
 def shares_table(painted: Sequence[Painted]) -> str:
@@ -168,7 +212,7 @@ def shares_table(painted: Sequence[Painted]) -> str:
     lines = sorted(_asked(painted), key=lambda asked: (asked[0] != TRUTH, PROMPTS.index(asked[1])))
     rows = [
         [model if model == TRUTH else f"{model}, {prompt} prompt"]
-        + [str(bootstrap(_hits(painted, size, model, prompt))) for size in SHARES]
+        + [str(bootstrap(_hits(painted, size, model, prompt))) for size in _sizes(painted)]
         for model, prompt in lines
     ]
     return markdown_table(("", *_columns(painted)), rows)
@@ -179,7 +223,7 @@ def gains_table(painted: Sequence[Painted], first: str, second: str) -> str:
     rows = []
     for prompt in PROMPTS:
         gains = []
-        for size in SHARES:
+        for size in _sizes(painted):
             pairs = zip(*(_hits(painted, size, model, prompt) for model in (first, second)), strict=True)
             gains.append(str(bootstrap([float(one) - float(other) for one, other in pairs])))
         rows.append([f"{first} minus {second}, {prompt} prompt", *gains])
@@ -199,7 +243,15 @@ def picture(painted: Sequence[Painted], cases: Sequence[Case]) -> Image.Image:
 
 def _columns(painted: Sequence[Painted]) -> list[str]:
     counts = {size: len({id(one.case) for one in painted if one.case.size == size}) for size in SHARES}
-    return [f"{size} ({low:.0%} to {high:.0%} of the picture), n = {counts[size]}" for size, (low, high) in SHARES.items()]
+    return [
+        f"{size} ({low:.0%} to {high:.0%} of the picture), n = {counts[size]}"
+        for size, (low, high) in SHARES.items()
+        if counts[size]
+    ]
+
+
+def _sizes(painted: Sequence[Painted]) -> list[Size]:
+    return [size for size in SHARES if any(one.case.size == size for one in painted)]
 
 
 def _label(one: Painted) -> str:

@@ -1,25 +1,30 @@
-"""True pictures, and rows that begin at them, run to their 64 px picture."""
+"""True pictures, and what is drawn from them: rows that begin at pictures, run to their 64 px picture."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evals.draw import DrawSettings
+from evals.draw import DrawSettings, default_settings
 from evals.judges.judges import Judges
+from evals.kept import Kept, digest
+from evals.quality.report import Figure, Report
 from models.cascade import Cascade, to_pixels
 from models.errors import ModelError
-from models.origin import Aim, Origin, Source
+from models.latent import Latent
+from models.origin import Aim, Along, Origin, Source, Stay, Turned, text_diff
 from models.row import DONE, WAITING, DrawRequest, Row
 from models.setting_out import admit_from, origin_of
 from training.data.compose import compose
+from training.data.phrasing import with_article
 from training.data.scene_maker import SceneMaker, Shares
 from training.data.scenes import Scene
 from training.data.sprite_bank import SpriteBank
@@ -28,76 +33,148 @@ from training.data.vocabulary import HeldOut
 SIZE_PX = 64
 RENDERS_SEED = 90_210
 """Of the placements, which training drew others of."""
+STEPS = 50
 FAMILIAR = Shares(
-    kinds={"single": 1}, styles={"flat": 1}, concepts={"familiar": 1}, backdrops={"white": 1}, recoloured=0.0, names_style=0.0
-)
+    kinds={"single": 1}, styles={"flat": 1}, concepts={"familiar": 1}, backdrops={"white": 1}, recoloured=0.0, names_style=0.0,
+    small=0.0, large_sizes=(0.86, 0.98),
+)  # fmt: skip
+"""What the decoder was shown most: one familiar flat object, large, on white."""
+EVERYDAY = replace(FAMILIAR, concepts={"everyday": 1}, backdrops={"white": 0.5, "plain": 0.5})
+"""The same of all everyday things, on white or one colour."""
+PAIRS = replace(FAMILIAR, kinds={"relation": 1}, backdrops={"white": 0.5, "plain": 0.5})
+"""Two familiar things in a picture."""
+Picture = NDArray[np.uint8]
 Show = Callable[[str, float, float], None]
+"""Called as show(doing, done, total)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Render:
-    """A true picture, (64, 64, 3) uint8: one familiar object on white. owners: (64, 64), 1 where the object is."""
+    """A true picture, (64, 64, 3) uint8. owners: (64, 64), 1 where its first object is, and so on. said: each one's name."""
 
     scene: Scene
-    pixels: NDArray[np.uint8]
+    pixels: Picture
     owners: NDArray[np.uint8]
+    said: tuple[str, ...]
 
     @property
     def concept(self) -> str:
-        """What it shows."""
+        """What it shows, or the first of it."""
         return self.scene.objects[0].concept
 
 
 @dataclass(frozen=True, eq=False)
+class Shot:
+    """One picture that is to be drawn from renders.
+
+    begins: one render, or the ends of a way. share: of the way. target, source: captions of a text diff, theta: how far along
+    it. is_inverted: from the render's own x_T; else from noise by the seed. inversion_steps: of the way to x_T. changes: what
+    is asked for beside, by the names of `DrawRequest`.
+    """
+
+    begins: tuple[Render, ...]
+    share: float | None = None
+    target: str = ""
+    source: str = ""
+    theta: float = 0.0
+    is_inverted: bool = True
+    inversion_steps: int = STEPS
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def told(self) -> list[Any]:
+        """All that decides its pixels, as plain JSON values."""
+        turned = [self.target, self.source, self.theta] if self.theta else []
+        began = [digest(one.pixels) for one in self.begins]
+        return ["shot", began, self.share, turned, self.is_inverted, self.inversion_steps, dict(self.changes)]
+
+
+@dataclass(frozen=True, eq=False)
 class Bench:
-    """A cascade, who judges what it draws, and how it draws: without guidance, by DDIM, at 64 px."""
+    """A cascade, who judges what it draws, and how it draws: without guidance, by DDIM, at 64 px. kept: what it drew before."""
 
     cascade: Cascade
     judges: Judges
     settings: DrawSettings
+    kept: Kept
+    show: Show | None = None
 
-    def request(self, **changes: object) -> DrawRequest:
+    @classmethod
+    def open(cls, model: Path, out: Path, show: Show | None = None) -> Self:
+        """With the judges that ship; what is drawn is kept in OUT/kept. Raises ModelError."""
+        kept = Kept(model, out / "kept")
+        return cls(Cascade.load(model, threads=1), Judges.load(), default_settings(model), kept, show)
+
+    def request(self, **changes: Any) -> DrawRequest:
         """A request without a caption, for rows that begin at pictures."""
-        plain = DrawRequest(
-            "",
-            seed=0,
-            steps=50,
-            guidance_scale=1.0,
-            prior_steps=self.settings["prior_steps"],
-            prior_guidance_scale=self.settings["prior_guidance_scale"],
-            upsample_steps=self.settings["upsample_steps"],
-            stop_at="decoder",
-            eta=0.0,
-        )
-        return replace(plain, **changes)  # type: ignore[arg-type]
+        drawn_plainly = DrawSettings(**{**self.settings, "steps": STEPS, "guidance_scale": 1.0})
+        return replace(DrawRequest("", seed=0, stop_at="decoder", eta=0.0, **drawn_plainly), **changes)
 
-    def origin(self, *sources: NDArray[np.uint8] | str, is_inverted: bool = True) -> Origin:
-        """Pictures and prompts as sources."""
-        told = [Source(prompt=one) if isinstance(one, str) else Source(picture=one) for one in sources]
-        return origin_of(self.cascade, told, seed=0, is_inverted=is_inverted)
+    def draw(self, shots: Sequence[Shot], doing: str) -> list[Picture]:
+        """(64, 64, 3) of each; those that are kept are not drawn again."""
+        drawn = []
+        for number, shot in enumerate(shots, start=1):
+            drawn.append(self.kept.picture(shot.told(), lambda shot=shot: self._drawn(shot)))  # type: ignore[misc]
+            self.tell(doing, number, len(shots))
+        return drawn
 
-    def begin(self, origin: Origin, aim: Aim, **changes: object) -> Row:
-        """A row of an origin."""
-        return admit_from(self.cascade, self.request(**changes), origin, aim)
+    def tell(self, doing: str, done: int, total: int) -> None:
+        """Say how far it has come."""
+        if self.show is not None:
+            self.show(doing, done, total)
 
-    def finish(self, *rows: Row) -> list[NDArray[np.uint8]]:
+    def latent(self, render: Render, steps: int = STEPS) -> Latent:
+        """(z_i, x_T) of a render; found once."""
+        found = self.kept.data(["latent", digest(render.pixels), steps], lambda: self._inverted(render, steps).to_bytes())
+        return Latent.from_bytes(found)
+
+    def finish(self, *rows: Row) -> list[Picture]:
         """The rows' pictures, (64, 64, 3) each. Raises ModelError where one fails."""
-        while left := [row for row in rows if row.stage not in (DONE, WAITING)]:
-            self.cascade.stages[left[0].stage].run([row for row in left if row.stage == left[0].stage])
-            if failed := next((row for row in rows if row.failure is not None), None):
-                raise ModelError(f"a row failed: {failed.failure}")
+        self._run(rows, lambda row: row.stage in (DONE, WAITING))
         return [to_pixels(row.small[0]) for row in rows if row.small is not None]
 
-    def shows(self, pictures: Sequence[NDArray[np.uint8]], concept: str, among: int = 5) -> list[bool]:
+    def shows(self, pictures: Sequence[Picture], concept: str, among: int = 5) -> list[bool]:
         """For each picture: is the concept among the judge's first guesses?"""
         group = self.judges.group(concept)
         return [group in guesses[:among] for guesses in self.judges.names(pixels_of(pictures))]
 
+    def report(self, part: str, figures: Sequence[Figure], tables: Mapping[str, str], details: Sequence[Any] = ()) -> Report:
+        """A part's findings, with how it drew."""
+        settings = {**self.settings, "steps": STEPS, "guidance_scale": 1.0}
+        return Report(part, self.cascade.name, self.kept.manifest, settings, list(figures), dict(tables), list(details))
 
-def renders_of(data: Path, judges: Judges, count: int, shares: Shares = FAMILIAR) -> list[Render]:
+    def _drawn(self, shot: Shot) -> Picture:
+        request = self.request(**shot.changes)
+        if shot.is_inverted:
+            sources = [Source(latent=self.latent(one, shot.inversion_steps)) for one in shot.begins]
+        else:
+            sources = [Source(picture=one.pixels) for one in shot.begins]
+        origin = origin_of(self.cascade, sources, seed=0, is_inverted=shot.is_inverted)
+        return self.finish(admit_from(self.cascade, request, origin, self._aim(shot)))[0]
+
+    def _aim(self, shot: Shot) -> Aim:
+        if shot.theta:
+            z_t, z_t0 = (self.cascade.text.encode([words]).embeds for words in (shot.target, shot.source))
+            return Turned(text_diff(z_t, z_t0), shot.theta)
+        return Stay() if shot.share is None else Along(shot.share)
+
+    def _inverted(self, render: Render, steps: int) -> Latent:
+        origin: Origin = origin_of(self.cascade, [Source(picture=render.pixels)], seed=0)
+        row = admit_from(self.cascade, self.request(inversion_steps=steps), origin, Stay())
+        self._run([row], lambda row: origin.found is not None)
+        if origin.found is None or origin.found[0].x_T is None:
+            raise ModelError("the inversion found no x_T")
+        return Latent(self.cascade.name, 0, "", 0.0, "done", origin.found[0].z_i, origin.found[0].x_T)
+
+    def _run(self, rows: Sequence[Row], is_done: Callable[[Row], bool]) -> None:
+        while left := [row for row in rows if not is_done(row)]:
+            self.cascade.stages[left[0].stage].run([row for row in left if row.stage == left[0].stage])
+            if failed := next((row for row in rows if row.failure is not None), None):
+                raise ModelError(f"a row failed: {failed.failure}")
+
+
+def renders_of(bank: SpriteBank, judges: Judges, count: int, shares: Shares = FAMILIAR) -> list[Render]:
     """Fresh scenes of things that the judges know; the same for each model. Raises DataError."""
-    bank, held_out, rng = SpriteBank.load(data, SIZE_PX), HeldOut.read(), random.Random(RENDERS_SEED)
-    maker = SceneMaker(bank.infos, held_out, shares)
+    rng, maker = random.Random(RENDERS_SEED), SceneMaker(bank.infos, HeldOut.read(), shares)
     scenes: list[Scene] = []
     while len(scenes) < count:
         scene = maker.draw(rng)
@@ -105,15 +182,19 @@ def renders_of(data: Path, judges: Judges, count: int, shares: Shares = FAMILIAR
             scenes.append(scene)
     composed = compose(scenes, bank, SIZE_PX)
     owners = composed.owners.cpu().numpy()
-    return [Render(scene, to_pixels(one), own) for scene, one, own in zip(scenes, composed.pixels, owners, strict=True)]
+    names = [tuple(with_article(maker.vocabulary[one.concept].nouns[0]) for one in scene.objects) for scene in scenes]
+    return [
+        Render(scene, to_pixels(one), own, said)
+        for scene, one, own, said in zip(scenes, composed.pixels, owners, names, strict=True)
+    ]
 
 
-def pixels_of(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+def pixels_of(pictures: Sequence[Picture]) -> Tensor:
     """(B, 3, S, S) in [-1, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def psnr(one: Picture, other: Picture) -> float:
     """Peak signal-to-noise ratio, in dB, of two pictures."""
     error = float(((one.astype(np.float64) - other) ** 2).mean())
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))

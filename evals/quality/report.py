@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from evals.statistics import Interval, markdown_table
 
-Unit = Literal["share", "number"]
+Unit = Literal["share", "number", "dB"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number. goal: the share that was wanted at least, where one was set."""
+    """One number. goal: what was wanted at least, in the same unit, where something was."""
 
     name: str
     interval: Interval
@@ -28,12 +28,19 @@ class Figure:
         return None if self.goal is None else self.interval.value >= self.goal
 
     def __str__(self) -> str:
+        if self.unit == "dB":
+            return f"{self.interval.value:.1f} dB ({self.interval.low:.1f} to {self.interval.high:.1f})"
         return str(self.interval) if self.unit == "share" else self.interval.numbers()
 
     def cells(self) -> tuple[str, str, str, str]:
         """Name, value with interval, n, goal: a row of a table."""
-        goal = "" if self.goal is None else f"≥ {self.goal:.0%}".replace("%", " %") + (" ✓" if self.is_met else " ✗")
-        return self.name, str(self), str(self.interval.n), goal
+        return self.name, str(self), str(self.interval.n), self._wanted()
+
+    def _wanted(self) -> str:
+        if self.goal is None:
+            return ""
+        said = f"{self.goal * 100:.0f} %" if self.unit == "share" else f"{self.goal:g}" + " dB" * (self.unit == "dB")
+        return f"≥ {said} {'✓' if self.is_met else '✗'}"
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 if TYPE_CHECKING:
     from models.cascade import Cascade
@@ -45,9 +45,12 @@ def find(cascade: Cascade, picture: NDArray[np.uint8], words: str) -> NDArray[np
 
     whole = as_tensor(picture, "cpu")
     small = at_side(whole, SIDE_PX)
-    patches = patches_of(small[0].permute(1, 2, 0).numpy())
-    boxes = [*patches, *squares()]
-    scores = _scores(cascade, whole, boxes, words)
+    differs = stands_out(small[0].permute(1, 2, 0).numpy())
+    patches, ground = patches_of(differs), squares()
+    boxes = [*patches, *ground]
+    scores = _scores(cascade, whole, ground, words)
+    if patches:
+        scores = torch.cat([_scores(cascade, _on_white(whole, differs), patches, words), scores])
     best = int(scores.argmax())
     if patches:
         patch = int(scores[: len(patches)].argmax())
@@ -66,10 +69,14 @@ def squares() -> list[Box]:
     return found
 
 
-def patches_of(small: NDArray[np.float32]) -> list[Box]:
-    """Boxes of the connected patches that differ from the border's colour. small: (64, 64, 3) in [-1, 1]."""
+def stands_out(small: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a picture differs from the colour of its border, (64, 64). small: (64, 64, 3) in [-1, 1]."""
     border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    differs = np.abs(small - np.median(border, axis=0)).max(axis=2) > 2 * GROUND
+    return np.asarray(np.abs(small - np.median(border, axis=0)).max(axis=2) > 2 * GROUND)
+
+
+def patches_of(differs: NDArray[np.bool_]) -> list[Box]:
+    """Boxes of the connected patches that stand out; none where nearly all does."""
     if differs.mean() > 0.9:
         return []
     boxes: list[Box] = []
@@ -103,6 +110,12 @@ def box_mask(box: Box) -> NDArray[np.bool_]:
     rows = slice(max(0, round(top - down)), round(bottom + down))
     mask[rows, max(0, round(left - across)) : round(right + across)] = True
     return mask
+
+
+def _on_white(whole: Tensor, differs: NDArray[np.bool_]) -> Tensor:
+    """What stands out, cut out on white: so a thing is known best, whatever the ground on which it stands."""
+    stands = torch.from_numpy(differs)[None, None].float()
+    return torch.where(interpolate(stands, whole.shape[-2:]) > 0, whole, torch.ones_like(whole))
 
 
 def _scores(cascade: Cascade, whole: Tensor, boxes: Sequence[Box], words: str) -> Tensor:

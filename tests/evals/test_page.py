@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.operations.run import PARTS as OPERATIONS
 from evals.page import GOALS, REGION, fill, write
 from evals.quality.report import Figure, Report
 from evals.quality.run import PARTS
@@ -66,3 +67,9 @@ def test_the_page_about_the_model_has_figures_of_every_part_and_of_nothing_else(
     named = {name for _, kind, name, _, _ in regions if kind == "figures"}
     assert named - OTHERS == PARTS.keys() - {"samples"}
     assert all(about for _, kind, _, about, _ in regions if kind == "grid")
+
+
+def test_the_page_about_operations_shows_every_part():
+    regions = REGION.findall((ROOT / "docs/operations.md").read_text())
+    named = {name.removeprefix("operations-").replace("inpainting", "inpaint") for _, _, name, _, _ in regions}
+    assert named - {GOALS} == set(OPERATIONS)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evals.inpainting.cases import Case
-from evals.inpainting.measure import TRUTH, Painted, found, gains_table, kept, run, shares_table
+from evals.inpainting.measure import TRUTH, How, Painted, found, gains_table, kept, run, shares_table
 from evals.judges.judges import Seen, SeenObject
 from models.checkpoint import load_part, save_part, write_manifest
 from models.errors import InpaintingError
@@ -70,14 +70,16 @@ def test_two_models_are_drawn_judged_and_compared(tmp_path: Path) -> None:
     models = {"object": widened(tmp_path / "a", 0), "random": widened(tmp_path / "b", 1)}
     cases = [case(size) for size in ("small", "medium", "large")]
     seen: list[tuple[float, float]] = []
-    report = run(models, cases, ColourJudge(), tmp_path / "out", show=lambda doing, done, total: seen.append((done, total)))
+    how = How(modes=("constant", "interval"))
+    report = run(models, cases, ColourJudge(), tmp_path / "out", how, lambda doing, done, total: seen.append((done, total)))
     assert seen[-1] == (9, 9)
-    assert report.figures[0].interval.value == 1
-    assert len(report.details) == 3 + 2 * 3 * 3
+    assert report.figures[-1].interval.value == 1
+    assert len(report.details) == 3 + 2 * 3 * 3 + 3
     assert json.loads((tmp_path / "out" / "inpainting.json").read_text())["part"] == "inpainting"
     assert (tmp_path / "out" / "inpainting.png").is_file()
     written = (tmp_path / "out" / "inpainting.md").read_text()
     assert "random, simple prompt" in written
+    assert "object, interval, simple prompt" in written
     assert "object minus random, empty prompt" in written
 
 

@@ -6,8 +6,8 @@ import pytest
 from evals.failures import a_crowd, both_bound
 from evals.judges.judges import Seen, SeenObject
 from evals.operations.bench import psnr
-from evals.operations.parts import overlap, titles
-from evals.typographic import with_word
+from evals.operations.parts import overlap
+from evals.typographic import titles, with_word
 
 GREY = np.full((64, 64, 3), 100, dtype=np.uint8)
 

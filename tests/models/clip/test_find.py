@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.clip.captions import Captions
-from models.clip.find import box_mask, connected, find, patches_of, pieces, squares
+from models.clip.find import box_mask, connected, find, patches_of, pieces, squares, stands_out
 
 RED, GREEN = (255, 0, 0), (0, 200, 0)
 
@@ -57,7 +57,7 @@ def test_what_nothing_looks_like_is_not_found() -> None:
 
 def test_patches_stand_out_from_the_ground() -> None:
     small = two_things().astype(np.float32) / 127.5 - 1
-    assert sorted(patches_of(small)) == [(6.0, 8.0, 22.0, 28.0), (34.0, 36.0, 58.0, 60.0)]
+    assert sorted(patches_of(stands_out(small))) == [(6.0, 8.0, 22.0, 28.0), (34.0, 36.0, 58.0, 60.0)]
 
 
 def test_touching_pixels_are_one_group() -> None:
