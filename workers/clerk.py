@@ -175,7 +175,8 @@ class Clerk:
             self._done("cancels", CANCEL_POLL_SECONDS)
         if self._is_due("recovery"):
             self.worker.discover()
-            self.recovery.run(*self.worker.queues)
+            for job_id in self.recovery.run(*self.worker.queues):
+                self.for_engine.put(Drop(job_id, is_recorded=True))
             self._done("recovery", self.pace.recovery_seconds)
         lanes = self._open_lanes() if self._has_room() else ()
         if not (lanes and self._claim(lanes)):

@@ -51,11 +51,12 @@ class Recovery:
         """Begin to watch anew: after an outage, silence is nobody's fault."""
         self._watch.restart()
 
-    def run(self, *queues: Queue) -> None:
+    def run(self, *queues: Queue) -> Sequence[str]:
         """One pass over the queues: requeue what dead workers held; now and then, let go of what has expired.
 
-        And tell of what ended without a word.
+        Returns the jobs that have ended otherwise than well and of whose pictures nobody took care: their worker is dead.
         """
+        ended: list[str] = []
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for queue in queues:
@@ -69,13 +70,15 @@ class Recovery:
                 self._untake(queue, job_id)
             leases = {as_text(entry): score for entry, score in started}
             for entry in self._watch.silent(queue.name, leases, server_now):
-                self._recover(queue, entry, [other for other in leases if other != entry])
+                if self._recover(queue, entry, [other for other in leases if other != entry]):
+                    ended.append(parse_composite_key(entry)[0])
         # A short lock, only so that workers do not all do the same at once; RQ's own is held for a quarter of an hour by
         # whoever dies under it.
         if self._redis.set(HOUSEKEEPING_KEY, 1, nx=True, px=max(1, int(self._grace_seconds * 2000))):
             for queue in queues:
                 self._keep_house(queue, server_now)
-            self._untold.tell()
+            ended += self._untold.tell()
+        return ended
 
     def _untake(self, queue: Queue, job_id: str) -> None:
         """Put an id that a dead worker left in the intermediate list back at the head of its queue. RQ would fail the job."""
@@ -95,8 +98,12 @@ class Recovery:
             except WatchError:
                 return  # somebody else moved; the next pass looks again
 
-    def _recover(self, queue: Queue, entry: str, others: Sequence[str]) -> None:
-        """Decide what becomes of the job of a silent execution: queued again, canceled as was asked, or failed as poison."""
+    def _recover(self, queue: Queue, entry: str, others: Sequence[str]) -> bool:
+        """Decide what becomes of the job of a silent execution: queued again, canceled as was asked, or failed as poison.
+
+        Returns whether it has ended.
+        """
+        has_ended = False
         job_id, execution_id = parse_composite_key(entry)
         with self._redis.pipeline() as pipe:
             try:
@@ -110,6 +117,7 @@ class Recovery:
                 pipe.zrem(ExecutionRegistry(job_id, self._redis).key, execution_id)
                 is_alone = not any(other.startswith(f"{job_id}:") for other in others)
                 if job is not None and is_alone and job.get_status(refresh=False) == JobStatus.STARTED:
+                    has_ended = bool(wants_cancel) or not job.retries_left
                     if wants_cancel:
                         write_cancel(pipe, job, job.result_ttl or 1)
                     elif not job.retries_left:
@@ -121,7 +129,8 @@ class Recovery:
                         write_requeue(pipe, job, queue)
                 pipe.execute()
             except WatchError:
-                return
+                return False
+        return has_ended
 
     def _job(self, job_id: str) -> Job | None:
         try:

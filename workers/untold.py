@@ -6,7 +6,7 @@ it tells. One that is still in there and has ended, or is gone, was ended by som
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import structlog
@@ -58,14 +58,17 @@ class Untold:
         self._tell = redis.register_script(TELL)
         self._log = structlog.get_logger(__name__)
 
-    def tell(self) -> None:
-        """Tell each such end, once, whoever else is doing the same."""
+    def tell(self) -> Sequence[str]:
+        """Tell each such end, once, whoever else is doing the same. Returns the jobs."""
+        told = []
         for job_id, queue in self._ended():
             at = now()
             keys = [OPEN, ENDED, Job.key_for(job_id), CanceledJobRegistry(queue, self._redis, serializer=JSONSerializer).key]
             state = self._tell(keys=keys, args=[job_id, utcformat(at), int(at.timestamp()), self._kept_seconds])
             if state is not None:
+                told.append(job_id)
                 self._log.warning("a job was ended by other tools than ours", job_id=job_id, state=as_text(state))
+        return told
 
     def _ended(self) -> Iterator[tuple[str, str]]:
         """The open jobs that have ended, each with the name of its queue."""

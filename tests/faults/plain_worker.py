@@ -47,7 +47,7 @@ def arm(place: str, number: signal.Signals) -> None:
 
 def without_recovery() -> None:
     """Nobody looks for the jobs of the dead."""
-    Recovery.run = lambda *_: None
+    Recovery.run = lambda *_: ()
 
 
 def without_attempts() -> None:

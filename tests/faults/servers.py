@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -119,16 +120,24 @@ class DurableValkey(Server):
 
 
 class Bucket(Server):
-    """`rclone serve s3` over a folder: a real SigV4 server."""
+    """`rclone serve s3` over a folder: a real SigV4 server.
+
+    It answers a write when the file lies in the folder, not when it lies in a cache that a kill may empty.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (self.folder / "buckets" / BUCKET).mkdir(parents=True)
         self.port = free_port()
 
+    def begin(self) -> None:
+        if self.process is None:
+            shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        super().begin()
+
     def command(self) -> list[str]:
         return [
             *(str(rclone_binary()), "serve", "s3", str(self.folder / "buckets"), "--addr", f"127.0.0.1:{self.port}"),
             *("--auth-key", f"{S3_KEY_ID},{S3_SECRET}", "--config", os.devnull, "--vfs-cache-mode", "writes"),
-            *("--cache-dir", str(self.folder / "cache")),
+            *("--vfs-write-back", "0s", "--cache-dir", str(self.folder / "cache")),
         ]

@@ -12,6 +12,7 @@ import pytest
 from contract.states import JobState
 from contract.store import ImageStore
 from tests.faults.conftest import TTL_SECONDS, is_in_decoder, wait
+from tests.faults.installation import pictures_in
 from tests.workers.plain import make_spec
 
 
@@ -45,6 +46,21 @@ def test_a_worker_that_dies_at_a_boundary_loses_nothing(jobs, start_worker, meth
     start_worker()
     record = wait(jobs, job_id)
     assert (record.state, record.attempts) == (JobState.SUCCEEDED, attempts)
+
+
+def test_a_canceled_job_leaves_no_picture_though_its_worker_died(jobs, start_worker, fault_settings):
+    worker = start_worker(die_in="succeed")
+    job_id = jobs.submit(make_spec()).id
+    worker.process.wait(10)
+    store = ImageStore.open(fault_settings)
+    assert pictures_in(store) == [f"{job_id}-0"]
+    jobs.cancel(job_id)
+    start_worker()
+    assert wait(jobs, job_id).state is JobState.CANCELED
+    deadline = time.monotonic() + 10
+    while pictures_in(store) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert pictures_in(store) == []
 
 
 def test_many_jobs_through_several_deaths_end_once_each(jobs, start_worker, rq_queue):

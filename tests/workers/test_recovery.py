@@ -168,9 +168,9 @@ def test_a_lost_job_that_was_to_be_canceled_is_canceled(jobs, worker, recovery, 
     holding = worker.claim()
     jobs.cancel(job_id)
     silence(redis, holding)
-    recovery.run(rq_queue)
+    assert recovery.run(rq_queue) == []
     clock.now += GRACE_SECONDS
-    recovery.run(rq_queue)
+    assert recovery.run(rq_queue) == [job_id]
     assert (jobs.fetch(job_id).state, rq_queue.job_ids) == (JobState.CANCELED, [])
 
 
