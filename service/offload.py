@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,10 @@ Result = TypeVar("Result")
 PATIENCE_SECONDS = 1.8
 """The queue's and the store's own time-outs are shorter; this one also covers waiting for a thread, so that callers get
 their 503 within two seconds however many of them wait on a part that hangs."""
+
+SLICES = 9
+"""The patience is counted in so many parts, each for no longer than it is: while the event loop stands still (a large schema is
+built, the processor is somebody else's) no answer can be heard, and a part that answers in time is not to be taken for one away."""
 
 THREADS = 32
 """For each part: a store that hangs must not take the threads of the queue."""
@@ -46,13 +51,37 @@ class Offload:
         limiter = self._limiters.setdefault(down, anyio.CapacityLimiter(self.threads))
         began, is_well = time.perf_counter(), True
         try:
-            with anyio.fail_after(self.patience_seconds):
+            with anyio.CancelScope() as scope, _Countdown(scope, self.patience_seconds):
                 return await anyio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True, limiter=limiter)
-        except TimeoutError:
             is_well = False
-            raise down(f"no answer within {self.patience_seconds} s") from None
+            raise down(f"no answer within {self.patience_seconds} s")
         except OutageError:
             is_well = False
             raise
         finally:
             self.observe(down, time.perf_counter() - began, is_well)
+
+
+class _Countdown:
+    """Cancels a scope after some seconds in which the event loop ran."""
+
+    def __init__(self, scope: anyio.CancelScope, seconds: float) -> None:
+        self._scope = scope
+        self._slice_seconds = seconds / SLICES
+        self._slices_left = SLICES
+
+    def __enter__(self) -> None:
+        self._wait()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._slice_seconds, self._slice_is_over)
+
+    def _slice_is_over(self) -> None:
+        self._slices_left -= 1
+        if self._slices_left:
+            self._wait()
+        else:
+            self._scope.cancel()

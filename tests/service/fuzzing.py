@@ -86,9 +86,9 @@ def fuzzable(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def fuzz(
-    url: str, token: str, folder: Path, *, examples: int, phases: str, seed: int, more: Sequence[str] = ()
+    url: str, token: str, folder: Path, *, examples: int, phases: str, seed: int, more: Sequence[str] = (), aloud: bool = False
 ) -> tuple[int, str]:
-    """Run Schemathesis and return its exit status and what it said."""
+    """Run Schemathesis and return its exit status and what it said. aloud: print it as it comes, too."""
     (folder / "schemathesis.toml").write_text(CONFIG)
     # As a file: Schemathesis waits ten seconds for an address, and a busy machine may need longer for the first reply.
     (folder / "openapi.json").write_text(httpx.get(f"{url}/openapi.json", timeout=120).text)
@@ -98,8 +98,14 @@ def fuzz(
         *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples), "--seed", str(seed)),
         *("--request-timeout", "60", "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", *more),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    said = []
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        for line in running.stdout or ():
+            said.append(line)
+            if aloud:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+    return running.returncode, "".join(said)
 
 
 def cases_of(said: str) -> int:
@@ -114,10 +120,12 @@ def main() -> None:
     parser.add_argument("--phases", default=ALL_PHASES)
     parser.add_argument("--seed", type=int, default=1)
     asked, more = parser.parse_known_args()
-    configure_logging("error", libraries="error")
+    configure_logging("warning", libraries="error")  # the reason of a 503 is in the log alone
     with tempfile.TemporaryDirectory(prefix="unclip-fuzz-") as name, fuzzable(Path(name)) as (url, token):
-        status, said = fuzz(url, token, Path(name), examples=asked.examples, phases=asked.phases, seed=asked.seed, more=more)
-    sys.stdout.write(f"{said}\n{cases_of(said)} cases, seed {asked.seed}\n")
+        status, said = fuzz(
+            url, token, Path(name), examples=asked.examples, phases=asked.phases, seed=asked.seed, more=more, aloud=True
+        )
+    sys.stdout.write(f"\n{cases_of(said)} cases, seed {asked.seed}\n")
     sys.exit(status)
 
 

@@ -63,3 +63,21 @@ def test_a_store_that_hangs_leaves_the_queue_its_threads(hang: threading.Event) 
         return answer
 
     assert anyio.run(queue_beside_store) == "answer"
+
+
+def test_an_event_loop_that_stands_still_is_no_outage() -> None:
+    async def ask_before_it_stands_still() -> str:
+        offload, answers = Offload(patience_seconds=0.2), []
+
+        async def ask() -> None:
+            answers.append(await outcome(offload, lambda: "answer"))
+
+        async def stand_still() -> None:
+            time.sleep(0.3)
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(ask)
+            both.start_soon(stand_still)
+        return answers[0]
+
+    assert anyio.run(ask_before_it_stands_still) == "answer"

@@ -88,6 +88,14 @@ def test_without_partial_images_only_the_pictures_come(client: openai.OpenAI, pa
     assert [(event.type, event.image_index) for event in events] == [("image_generation.completed", index) for index in (0, 1)]
 
 
+def test_a_stream_read_to_its_end_was_answered_so_that_the_same_again_is_another_job(
+    client: openai.OpenAI, painter: Painter
+) -> None:
+    with painter.at_work():
+        (first,), (second,) = (list(draw(client, extra_headers={"x-stainless-retry-count": retry})) for retry in "01")
+    assert first.job_id != second.job_id
+
+
 def test_an_edit_is_streamed_under_its_own_name(client: openai.OpenAI, painter: Painter) -> None:
     picture = ("a.png", file_of(hole()))
     with painter.at_work():
