@@ -45,7 +45,7 @@ faults: setup ## 200 rounds of seeded faults over a whole installation, about an
 soak: setup ## ten thousand tiny jobs: memory, open files and keys must stay flat
 	@$(VENV) -m tests.faults.soak $(ARGS)
 
-fuzz: setup ## fuzz the whole HTTP API, up to 1,000 cases an operation (ARGS="--examples 100 --seed 2" for another run)
+fuzz: setup ## fuzz the whole HTTP API, more than 10,000 cases (ARGS="--examples 50 --seed 2" for another run)
 	@$(VENV) -m tests.service.fuzzing $(ARGS)
 
 bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="cpu submit" for some); 10 to 20 minutes

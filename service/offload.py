@@ -21,8 +21,8 @@ PATIENCE_SECONDS = 1.8
 their 503 within two seconds however many of them wait on a part that hangs."""
 
 SLICES = 9
-"""The patience is counted in so many parts, each for no longer than it is: while the event loop stands still (a large schema is
-built, the processor is somebody else's) no answer can be heard, and a part that answers in time is not to be taken for one away."""
+"""The patience is counted in so many parts, none for longer than it is. While the event loop stands still (a schema is built,
+the processor is somebody else's) no answer can be heard, and a part that answered in time is not to be taken for one away."""
 
 THREADS = 32
 """For each part: a store that hangs must not take the threads of the queue."""

@@ -6,11 +6,12 @@ import io
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from PIL import Image
 from redis import Redis
+from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
@@ -92,7 +93,8 @@ class Painter:
         def work() -> None:
             while not leave.is_set():
                 if self.redis.llen(self.queue.key):
-                    getattr(self, finish)(self.start(), **how)
+                    with suppress(NoSuchJobError, IndexError):  # canceled or deleted in between
+                        getattr(self, finish)(self.start(), **how)
                 time.sleep(0.01)
 
         worker = threading.Thread(target=work, name="painter")
