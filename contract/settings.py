@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         default=None, description="s3://bucket/prefix or file:///folder for pictures; empty: images/ in the data folder."
     )
     storage_endpoint_url: HttpAddress | None = Field(default=None, description="Address of an S3 server that is not Amazon's.")
+    storage_public_endpoint_url: HttpAddress | None = Field(
+        default=None,
+        description="How callers reach the S3 server: pictures are then fetched from the bucket, at signed addresses; empty: "
+        "from the API.",
+    )
     storage_access_key_id: str | None = Field(default=None, description="S3 access key.")
     storage_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
     storage_region: str = Field(default="us-east-1", description="S3 region.")
@@ -253,6 +258,9 @@ class Settings(BaseSettings):
     def _keys_are_a_pair(self) -> Self:
         if (self.storage_access_key_id is None) != (self.storage_secret_access_key is None):
             raise ValueError("UNCLIP_STORAGE_ACCESS_KEY_ID and UNCLIP_STORAGE_SECRET_ACCESS_KEY go together")
+        is_signable = self.storage_access_key_id is not None and (self.storage_url or "").startswith("s3://")
+        if self.storage_public_endpoint_url is not None and not is_signable:
+            raise ValueError("UNCLIP_STORAGE_PUBLIC_ENDPOINT_URL needs an s3:// UNCLIP_STORAGE_URL and a pair of storage keys")
         if (self.signing_certificate_file is None) != (self.signing_key_file is None):
             raise ValueError("UNCLIP_SIGNING_CERTIFICATE_FILE and UNCLIP_SIGNING_KEY_FILE go together")
         return self

@@ -163,6 +163,34 @@ class ImageStore:
                 break
 
 
+class Bucket:
+    """A bucket of pictures that callers reach themselves, by addresses that are signed for it."""
+
+    def __init__(self, store: S3Store, address: str) -> None:
+        self._store = store
+        self._address = address
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self | None:
+        """Return it where the settings say at which address callers reach it; it is never asked anything here."""
+        url, endpoint_url = settings.storage_url, settings.storage_public_endpoint_url
+        if url is None or endpoint_url is None:
+            return None
+        seen_by_callers = settings.model_copy(update={"storage_endpoint_url": endpoint_url.rstrip("/")})
+        return cls(
+            _bucket(url, seen_by_callers, READING), f"{endpoint_url.rstrip('/')}/{url.removeprefix('s3://').rstrip('/')}/"
+        )
+
+    def signed_address(self, image_id: str, valid_seconds: int) -> str:
+        """Return where a file opens without a key for so long (SigV4 in the query). Raises ImageNotFound for what is no id."""
+        return obstore.sign(self._store, "GET", _key(image_id), timedelta(seconds=valid_seconds))
+
+    def id_at(self, address: str) -> str | None:
+        """Return the id of the file at an address; None for one that is none of the bucket's."""
+        path = address.partition("?")[0]
+        return _id_of(path.removeprefix(self._address)) if path.startswith(self._address) else None
+
+
 def _key(image_id: str) -> str:
     if match := IMAGE_ID.fullmatch(image_id):
         return f"images/{match[1]}/{match[2]}"

@@ -62,7 +62,7 @@ class Drafts:
         mask = given
         if mask is None and request.mask is not None:
             paints = request.mask_paints or "transparent"
-            mask = await self.inputs.take_mask(request.mask, key, "mask", self.urls.images, paints)
+            mask = await self.inputs.take_mask(request.mask, key, "mask", self.urls.own, paints)
         if mask is not None:
             check_mask(picture, mask)
             return ImageMask(id=mask.id)
@@ -74,4 +74,4 @@ class Drafts:
         return ImageMask(id=picture.mask_id)
 
     async def _take(self, reference: str, key: str, param: str) -> Input:
-        return await self.inputs.take(reference, key, param, self.urls.images)
+        return await self.inputs.take(reference, key, param, self.urls.own)

@@ -18,7 +18,7 @@ from contract.idempotency import Claims
 from contract.outbound import Outbound
 from contract.queue import connect
 from contract.settings import Settings
-from contract.store import ImageStore
+from contract.store import Bucket, ImageStore
 from contract.watch import JobWatch
 from contract.webhooks import WebhookBook
 from service.admission import Admission
@@ -59,6 +59,7 @@ class Resources:
     metrics: Metrics
     offload: Offload
     public_base_url: str | None
+    bucket: Bucket | None
     redis: Redis
     claims: Claims
 
@@ -90,6 +91,7 @@ class Resources:
             metrics=metrics,
             offload=offload,
             public_base_url=settings.public_base_url,
+            bucket=Bucket.open(settings),
             redis=redis,
             claims=Claims(redis),
         )
@@ -146,6 +148,8 @@ async def urls_of(request: Request) -> PublicUrls:
     """Return the addresses of things as the caller of `request` reaches them."""
     resources, caller = resources_of(request), caller_of(request)
     base_url = resources.public_base_url or str(request.base_url)
+    if resources.bucket is not None:
+        return PublicUrls(base_url, bucket=resources.bucket)
     return PublicUrls(base_url, await resources.signing.signer() if caller not in (None, LOCAL) else None)
 
 

@@ -41,5 +41,5 @@ async def moderate(body: ModerationRequest, caller: Caller, moderations: Moderat
     Texts are judged by the prompt filter, pictures by the picture filter, which knows `sexual` alone. OpenAI's other categories
     are always false here: `category_applied_input_types` tells which were looked at.
     """
-    results = await moderations.judge(body, caller.key_id, urls.images)
+    results = await moderations.judge(body, caller.key_id, urls.own)
     return ModerationResponse(id=f"modr-{uuid.uuid4().hex}", model=MODEL, results=results)

@@ -18,24 +18,24 @@ class ModerationsService:
         self.guard = guard
         self.inputs = inputs
 
-    async def judge(self, request: ModerationRequest, key: str, own_address: str) -> list[ModerationResult]:
+    async def judge(self, request: ModerationRequest, key: str, own: Callable[[str], str]) -> list[ModerationResult]:
         """Return a result for each text, or one for all parts together.
 
-        key: the caller's; own_address: how addresses of this service's pictures begin. Raises InvalidParameter, FilterDown,
-        and what taking a picture in raises.
+        key: the caller's; own: gives the id for the address of a picture of this service's. Raises InvalidParameter,
+        FilterDown, and what taking a picture in raises.
         """
         if isinstance(request.input, str):
             return [await self._of_texts([request.input])]
         texts = [one for one in request.input if isinstance(one, str)]
         if texts:
             return [await self._of_texts([text]) for text in texts]
-        return [await self._of_parts([one for one in request.input if not isinstance(one, str)], key, own_address)]
+        return [await self._of_parts([one for one in request.input if not isinstance(one, str)], key, own)]
 
     async def _of_texts(self, texts: Sequence[str]) -> ModerationResult:
         verdicts = [await self._verdict(text) for text in texts]
         return ModerationResult.of(_flagged(verdicts), _highest(verdicts), None)
 
-    async def _of_parts(self, parts: Sequence[Part], key: str, own_address: str) -> ModerationResult:
+    async def _of_parts(self, parts: Sequence[Part], key: str, own: Callable[[str], str]) -> ModerationResult:
         pictures = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
         if len(pictures) > 1:
             raise InvalidParameter("input", f"input holds {len(pictures)} pictures; one is looked at")
@@ -43,7 +43,7 @@ class ModerationsService:
         texts = _highest(verdicts) if verdicts else None
         if not pictures:
             return ModerationResult.of(_flagged(verdicts), texts, None)
-        seen = await self.inputs.judge(pictures[0], key, "input", own_address)
+        seen = await self.inputs.judge(pictures[0], key, "input", own)
         return ModerationResult.of(_flagged(verdicts) | set(seen.categories), texts, dict(seen.scores))
 
     async def _verdict(self, text: str) -> Verdict:

@@ -127,7 +127,7 @@ async def take_picture(brought: Brought[Asked], drafts: Drafts, key: str) -> Inp
         raise InvalidParameter("image", words)
     if "image" in brought.files:
         return await drafts.inputs.keep(brought.files["image"], key, "image")
-    return await drafts.inputs.take(references[0], key, "image", drafts.urls.images)
+    return await drafts.inputs.take(references[0], key, "image", drafts.urls.own)
 
 
 def notes_of(picture: Input) -> list[DrawingWarning]:

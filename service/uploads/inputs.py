@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,21 +100,19 @@ class InputsService:
                 return latent_id
         raise _missing(latent_id, param)
 
-    async def take(self, reference: str, key: str, param: str, own_address: str) -> Input:
+    async def take(self, reference: str, key: str, param: str, own: Callable[[str], str]) -> Input:
         """Return the picture that `reference` names: an id, a data URL, an https address, or one of ours.
 
-        own_address: how addresses of this service's pictures begin. Raises what `keep`, `find` and fetching raise.
+        own: gives the id for the address of a picture of this service's. Raises what `keep`, `find` and fetching raise.
         """
-        if reference.startswith(own_address):
-            reference = reference.removeprefix(own_address).partition("?")[0]
+        reference = own(reference)
         if reference.startswith(("https://", "http://", "data:")):
             return await self.keep(await self._bytes(reference, param), key, param)
         return await self.find(reference, key, param)
 
-    async def judge(self, reference: str, key: str, param: str, own_address: str) -> PictureVerdict:
+    async def judge(self, reference: str, key: str, param: str, own: Callable[[str], str]) -> PictureVerdict:
         """Return what the filter says of a picture that is not kept. Raises what `take` raises but ContentBlocked."""
-        if reference.startswith(own_address):
-            reference = reference.removeprefix(own_address).partition("?")[0]
+        reference = own(reference)
         if reference.startswith(("https://", "http://", "data:")):
             data = await self._bytes(reference, param)
             self._check_size(data, param)
@@ -125,13 +124,14 @@ class InputsService:
         return await self.filter.check(reading.picture)
 
     async def take_mask(
-        self, reference: str, key: str, param: str, own_address: str, paints: Literal["transparent", "white"]
+        self, reference: str, key: str, param: str, own: Callable[[str], str], paints: Literal["transparent", "white"]
     ) -> Input:
         """Return the mask that `reference` names, like `take`; a mask that is kept already is white where it paints."""
-        if reference.startswith(("https://", "http://", "data:")) and not reference.startswith(own_address):
+        reference = own(reference)
+        if reference.startswith(("https://", "http://", "data:")):
             data = await self._bytes(reference, param)
             return await self.keep_mask(data, key, param, white_paints=paints == "white")
-        kept = await self.take(reference, key, param, own_address)
+        kept = await self.take(reference, key, param, own)
         if paints == "transparent" and kept.mask_id is not None:
             return Input(kept.mask_id, kept.width, kept.height)
         return kept
