@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 1.8
 """The queue's and the store's own time-outs are shorter; this one also covers waiting for a thread, so that callers get
 their 503 within two seconds however many of them wait on a part that hangs."""
 
-SLICES = 9
+SLICES = 3
 """The patience is counted in so many parts, none for longer than it is. While the event loop stands still (a schema is built,
 the processor is somebody else's) no answer can be heard, and a part that answered in time is not to be taken for one away."""
 
