@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from contract.errors import InvalidParameter
 from safety.prompt_filter import Verdict
