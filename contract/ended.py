@@ -1,7 +1,8 @@
 """The stream of what became of jobs: written in the same transaction as the job's own record, read by the webhook sender.
 
 One entry for each beginning and each end: `job`, its id; `state`, a `JobState`: `running`, `succeeded`, `failed` or `canceled`;
-`queue`, its `lane:key`. An entry's id begins with Redis's own time in milliseconds.
+`queue`, its `lane:key`; of one that succeeded also `work`, as `work_of` counts it. An entry's id begins with Redis's own time
+in milliseconds.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ RATE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry. `at_seconds`: when, by Redis's clock, since 1970."""
+    """One entry. `at_seconds`: when, by Redis's clock, since 1970. `work`: 0 where nobody said."""
 
     id: str
     job_id: str
     state: JobState
     queue: str
+    work: float = 0.0
 
     @property
     def at_seconds(self) -> float:
@@ -39,9 +41,10 @@ class Entry:
         return int(self.id.partition("-")[0]) / 1000
 
 
-def tell(pipe: Any, job_id: str, state: JobState, queue: str) -> None:
+def tell(pipe: Any, job_id: str, state: JobState, queue: str, work: float = 0.0) -> None:
     """Add an entry in a transaction under way, or at once on a plain connection."""
-    pipe.xadd(ENDED, {"job": job_id, "state": state.value, "queue": queue}, maxlen=MAX_ENTRIES, approximate=True)
+    fields = {"job": job_id, "state": state.value, "queue": queue} | ({"work": f"{work:.4g}"} if work else {})
+    pipe.xadd(ENDED, fields, maxlen=MAX_ENTRIES, approximate=True)
     if state.is_terminal:
         pipe.hdel(OPEN, job_id)
     else:
@@ -54,7 +57,8 @@ def read_entries(raw: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]
     for entry_id, fields in raw:
         try:
             state = JobState(fields[b"state"].decode())
-            found.append(Entry(entry_id.decode(), fields[b"job"].decode(), state, fields.get(b"queue", b"").decode()))
+            queue, work = fields.get(b"queue", b"").decode(), float(fields.get(b"work", 0))
+            found.append(Entry(entry_id.decode(), fields[b"job"].decode(), state, queue, work))
         except (KeyError, ValueError):
             continue
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ LIST_CHUNK = 100
 GONE_SECONDS = 30 * 24 * 3600
 """How long after its retention a job is still known to have been there."""
 UNMEASURED_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 600
+RATE_BELIEVED_SECONDS = 2.0
 
 
 class JobQueue:
@@ -63,6 +65,7 @@ class JobQueue:
         self._delete = redis.register_script(scripts.DELETE)
         self._position = redis.register_script(scripts.POSITION)
         self._waiting = redis.register_script(scripts.WAITING)
+        self._rates: dict[str, tuple[float, float | None]] = {}
 
     def submit(self, spec: AnySpec, job_id: str | None = None) -> JobRecord:
         """Queue a job for `spec` and return its record.
@@ -204,8 +207,14 @@ class JobQueue:
             return jobs_per_second(self._redis, queue_prefix)
 
     def retry_after(self, queue_prefix: str = "", jobs: int = 1) -> int:
-        """Return in how many seconds `jobs` of those waiting will have left the queues that begin so, at the present rate."""
-        rate = self.jobs_per_second(queue_prefix)
+        """Return in how many seconds `jobs` of those waiting will have left the queues that begin so, at the present rate.
+
+        The rate is believed for RATE_BELIEVED_SECONDS: to measure it takes longer than all the rest of a refusal.
+        """
+        at, rate = self._rates.get(queue_prefix, (-math.inf, None))
+        if (now_seconds := time.monotonic()) - at >= RATE_BELIEVED_SECONDS:
+            rate = self.jobs_per_second(queue_prefix)
+            self._rates[queue_prefix] = (now_seconds, rate)
         seconds = jobs / rate if rate else UNMEASURED_RETRY_SECONDS
         return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(seconds)))
 

@@ -17,8 +17,10 @@ from rq.utils import as_text, now
 
 from contract.ended import tell
 from contract.record import JobFault, JobResult
+from contract.rq_record import spec_in
 from contract.scripts import BELL
 from contract.states import JobState
+from contract.work import work_of
 
 ATTEMPT_FIELD = "unclip_attempt"
 """Field of a running job's hash: the execution whose worker alone may end it. Cleared when the job is queued again."""
@@ -33,7 +35,8 @@ def write_success(pipe: Pipeline, job: Job, result: JobResult, worker: str, exec
     # RQ gives the results' time to live to the record too.
     job._handle_success(job.result_ttl, pipeline=pipe, worker_name=worker, **_told_of(execution, job))
     job.cleanup(job.result_ttl, pipeline=pipe, remove_from_queue=False)
-    tell(pipe, job.id, JobState.SUCCEEDED, job.origin)
+    spec = spec_in(job.kwargs.get("spec"))
+    tell(pipe, job.id, JobState.SUCCEEDED, job.origin, work_of(spec) if spec else 0.0)
 
 
 def write_failure(pipe: Pipeline, job: Job, fault: JobFault, worker: str, execution: Execution | None) -> None:

@@ -11,12 +11,13 @@ from starlette.testclient import TestClient
 
 from contract import ended
 from contract.ended import Entry
-from contract.estimates import Pace, pace_of
+from contract.estimates import Pace, pace_of, read_pace
 from contract.queue import JobQueue
 from contract.settings import Settings
 from contract.spec import VarySpec
 from contract.states import JobState
 from contract.store import ImageStore, latent_id, new_upload_id
+from contract.work import work_of
 from service.app import create_app
 from tests.service.painter import Painter
 from tests.service.test_jobs import A_JOB, submit
@@ -156,6 +157,42 @@ def test_a_waiting_job_tells_when_it_will_have_ended(client: TestClient, redis: 
     with TestClient(create_app(settings)) as other:
         estimate = other.get(f"/v1/jobs/{submit(other)}").json()["estimate"]
     assert (estimate["basis"], estimate["low"] <= estimate["seconds"] <= estimate["high"]) == (4, True)
+
+
+def test_a_larger_job_is_estimated_larger(client: TestClient, redis: Redis, queue: JobQueue) -> None:
+    """Pictures that ran for a second each: ten of them, at many steps, are another matter than one."""
+    small = queue.fetch(submit(client, steps=12))
+    now, work = redis.time()[0] * 1000, work_of(small.spec)
+    for number in range(6):
+        about, begun = {"job": f"{number:032x}", "queue": "interactive:local"}, now - 60_000 + 1000 * number
+        redis.xadd(ended.ENDED, about | {"state": "running"}, id=f"{begun}-1")
+        redis.xadd(ended.ENDED, about | {"state": "succeeded", "work": str(work)}, id=f"{begun + 1000}-0")
+    pace, at = read_pace(redis), now / 1000
+    of_small, of_large = (pace.estimate(queue.fetch(job), at) for job in (small.id, submit(client, steps=48, n=10)))
+    assert of_small.seconds == pytest.approx(1 + 1, abs=0.1)  # one end, then its own run
+    assert of_large.seconds == pytest.approx(2 + work_of(queue.list()[0].spec) / work, abs=0.2)
+    assert of_large.seconds > 20
+
+
+def test_jobs_of_many_sizes_end_within_the_bounds_and_nearer_than_by_their_number() -> None:
+    """Simulated on one worker: each job runs as long as its size says, give or take a fifth; the next one is asked for."""
+    chance = random.Random(7)
+    within, off, blind = 0, 0.0, 0.0
+    for _ in range(200):
+        at, told = 0.0, []
+        for number in range(60):
+            size = chance.choice([1, 2, 4, 10])
+            seconds = size * chance.uniform(0.8, 1.2)
+            told += [(at, number, JobState.RUNNING, 0.0), (at + seconds, number, JobState.SUCCEEDED, float(size))]
+            at += seconds
+        past = [Entry(f"{int(at * 1000)}-{i}", f"{n:032x}", state, "", work) for i, (at, n, state, work) in enumerate(told)]
+        pace, size = pace_of(past), chance.choice([1, 2, 4, 10])
+        run = size * chance.uniform(0.8, 1.2)
+        expected, deviation = pace.run(size)
+        within += abs(run - expected) <= 1.28 * deviation
+        off, blind = off + abs(run - expected), blind + abs(run - Pace(pace.durations, pace.gaps).run(size)[0])
+    assert within / 200 >= 0.7
+    assert off < blind / 3
 
 
 def entries(runs: list[tuple[float, float]]) -> list[Entry]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.ended import ENDED, read_entries
 from contract.errors import ImageNotFound
 from contract.metrics import read_counters
 from contract.previews import read_preview
@@ -18,6 +19,7 @@ from contract.queue import queue_name
 from contract.record import Progress
 from contract.states import JobState
 from contract.store import ImageStore, image_id
+from contract.work import work_of
 from tests.workers.conftest import RETENTION_SECONDS
 from tests.workers.plain import NATIVE_SIZE, PlainStages, make_spec
 from workers.calls import MAX_RAISED, EngineBroken
@@ -79,7 +81,7 @@ def wait(jobs, job_id: str, until: Callable[..., bool] = lambda record: record.s
     raise TimeoutError(f"job {job_id} is {jobs.fetch(job_id)}")
 
 
-def test_a_submitted_job_becomes_stored_pictures(jobs, settings, start):
+def test_a_submitted_job_becomes_stored_pictures(jobs, settings, start, redis):
     start()
     record = wait(jobs, jobs.submit(make_spec(n=3, seed=11, size="512x512")).id)
     assert (record.state, record.native_size, [image.seed for image in record.images]) == (
@@ -91,6 +93,8 @@ def test_a_submitted_job_becomes_stored_pictures(jobs, settings, start):
         with Image.open(io.BytesIO(ImageStore.open(settings).get(image.id).bytes)) as png:
             assert png.size == (512, 512)
     assert set(record.timings) == {"text", "prior", "decoder", "upsample_256", "publish"}
+    told = read_entries(redis.xrange(ENDED))[-1]  # what estimates are made of
+    assert (told.job_id, told.work) == (record.id, pytest.approx(work_of(record.spec), rel=0.01))
 
 
 def test_jobs_of_several_callers_share_one_interleaved_schedule(jobs, start):
