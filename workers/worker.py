@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import NoReturn, cast
 
 import structlog
@@ -25,7 +24,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
-from rq.utils import as_text, now
+from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
 from contract.ended import tell
@@ -47,12 +46,11 @@ from workers.ends import (
     write_requeue,
     write_success,
 )
+from workers.later import LaterRelease
 from workers.turns import Turns
 
-LATER_RELEASE_PATIENCE = timedelta(minutes=2)
-"""While workers are replaced one by one, a job may come that only the later release can read; so long it is left to that."""
 LEAVE_SECONDS = 0.5
-"""How long a worker leaves the queue of such a job to others."""
+"""How long a worker leaves the queue of a job to others that only a later release can read."""
 
 # A job that has expired, or is another worker's by now, gets no progress from us. KEYS: job. ARGV: attempt, meta.
 REPORT = f"""
@@ -93,6 +91,7 @@ class EngineWorker(BaseWorker):
         self._report = connection.register_script(REPORT)
         self._last_try = ""
         self._awaits_last_try = False
+        self._later_release = LaterRelease()
         self._left_until: dict[str, float] = {}
         self._server_ahead_seconds: float | None = None
         self._log = structlog.get_logger(__name__)
@@ -313,7 +312,7 @@ class EngineWorker(BaseWorker):
                     job = self._queued_job(job_id)
                     pipe.multi()
                     pipe.lrem(queue.intermediate_queue_key, 1, job_id)
-                    if job is not None and self._is_for_a_later_release(job):
+                    if job is not None and self._later_release.wants(job):
                         pipe.rpush(queue.key, job_id)
                         self._left_until[queue.name] = time.monotonic() + LEAVE_SECONDS
                         job = None
@@ -350,19 +349,6 @@ class EngineWorker(BaseWorker):
             self._log.exception("a job's record cannot be read; it is dropped", job_id=job_id)
             return None
         return job if job.get_status(refresh=False) == JobStatus.QUEUED else None
-
-    def _is_for_a_later_release(self, job: Job) -> bool:
-        """Whether a job of our function has a spec that we cannot read, and is young enough to wait for who can."""
-        try:
-            if job.func_name != DRAW or now() - job.created_at >= LATER_RELEASE_PATIENCE:
-                return False
-            read_spec(job.kwargs.get("spec"))
-        except (ValidationError, AttributeError):
-            self._log.warning("a job has a spec that this release cannot read; it is left to a later one", job_id=job.id)
-            return True
-        except DeserializationError:
-            return False
-        return False
 
     def _conclude(self, holding: Holding, write: Callable[[Pipeline], None]) -> bool:
         """Write what becomes of a job, in the one transaction that also finds it still ours; else only remove our traces.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.faults.installation import Shape, installed
 from tests.faults.ledger import Ledger, Verdict
+from tests.faults.releases import NoSuchRelease, unpack
 from tests.faults.script import Scale, play
 
 ROUNDS_PER_INSTALLATION = 20
@@ -30,6 +31,8 @@ class Tally:
     recovered: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    begun: Counter[str] = field(default_factory=Counter)
+    """How often each worker began a job; the last is of the other release where one is asked for."""
 
 
 def main() -> int:
@@ -40,14 +43,23 @@ def main() -> int:
     parser.add_argument("--outage-seconds", type=float, default=3.0, help="longest outage of a round")
     parser.add_argument("--long-outage-seconds", type=float, default=30.0, help=f"the same of every {LONG_EVERY}th round")
     parser.add_argument("--out", type=Path, default=Path("out/faults"))
+    parser.add_argument("--other-release", metavar="COMMIT", help="one of the two workers runs the code of this commit")
+    parser.set_defaults(shape=Shape())
     asked = parser.parse_args()
     shutil.rmtree(asked.out, ignore_errors=True)
     asked.out.mkdir(parents=True)
+    if asked.other_release:
+        try:
+            asked.shape = Shape(other_release=unpack(asked.other_release, asked.out.resolve() / "other-release"))
+        except NoSuchRelease as error:
+            say(str(error))
+            return 2
     tally, seed, end = Tally(), asked.seed, asked.seed + asked.rounds
     while seed < end:
         seed = play_some(range(seed, min(seed + ROUNDS_PER_INSTALLATION, end)), asked, tally)
     say(f"{tally.rounds} rounds, unclean: {tally.unclean or 'none'}; jobs begun more than once: {tally.recovered}")
     say(f"answers and ends: {dict(tally.answers)}")
+    say(f"jobs begun by each worker: {dict(tally.begun)}")
     say(f"faults: {dict(tally.faults)}")
     return 1 if tally.unclean else 0
 
@@ -59,7 +71,7 @@ def play_some(seeds: range, asked: argparse.Namespace, tally: Tally) -> int:
     """
     folder, ledger = asked.out / f"installation-{seeds.start}", Ledger()
     folder.mkdir()
-    with installed(folder, Shape()) as installation:
+    with installed(folder, asked.shape) as installation:
         for seed in seeds:
             began = time.monotonic()
             faults, verdict = play(installation, ledger, seed, scale_of(seed, asked))
@@ -71,6 +83,7 @@ def play_some(seeds: range, asked: argparse.Namespace, tally: Tally) -> int:
                 tally.unclean.append(seed)
                 tell(verdict)
                 break
+    tally.begun.update({log.stem: log.read_text().count('"a job begins"') for log in folder.glob("worker-*.log")})
     tally.answers.update(verdict.counts)
     tally.recovered += len(verdict.recovered)
     if verdict.is_clean:

@@ -70,18 +70,19 @@ class ForgedProcess:
 
 
 class Forge:
-    """Use as a context manager; whatever it made is killed at the end."""
+    """Use as a context manager; whatever it made is killed at the end. `root`: whose code it runs, if not this checkout's."""
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, *modules: str, root: Path = ROOT) -> None:
         self.modules = modules
+        self.root = root
 
     def __enter__(self) -> Forge:
         command = [sys.executable, "-m", "tests.faults.forge", *self.modules]
         # A session of its own: the forge ends by killing its whole group.
         self._process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env=os.environ | clock.preloaded(),
+            cwd=self.root,
+            env=os.environ | clock.preloaded() | {"PYTHONPATH": str(self.root)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

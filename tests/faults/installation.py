@@ -48,7 +48,10 @@ MODULES = ("tests.faults.plain_worker", *PARTS.values())
 
 @dataclass(frozen=True)
 class Shape:
-    """How an installation is laid out. `lease_seconds`: a worker silent for so long is taken for dead."""
+    """How an installation is laid out. `lease_seconds`: a worker silent for so long is taken for dead.
+
+    `other_release`: folder with the code of another release, which the last worker runs.
+    """
 
     lease_seconds: int = 2
     drain_seconds: float = 20
@@ -57,13 +60,24 @@ class Shape:
     worker_module: str = "tests.faults.plain_worker"
     retention_hours: float = 24
     valkey_options: tuple[str, ...] = ()
+    other_release: Path | None = None
 
 
 class Installation:
     """Everything runs once it is made. `heal` mends whatever was broken; use `installed` to make and end one."""
 
-    def __init__(self, folder: Path, forge: Forge, proxy: FaultProxy, shape: Shape, model_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        forge: Forge,
+        proxy: FaultProxy,
+        shape: Shape,
+        model_dir: Path | None = None,
+        other_forge: Forge | None = None,
+    ) -> None:
+        """other_forge: of another release; makes the last worker."""
         self.folder, self.forge, self.shape = folder, forge, shape
+        self.other_forge = other_forge or forge
         self.model_dir = model_dir or write_model_index(folder / "model")
         self.valkey = DurableValkey(folder / "valkey", *shape.valkey_options)
         self.bucket = Bucket(folder / "s3")
@@ -123,7 +137,8 @@ class Installation:
             VARIABLE: str(self.clocks[name].file),
         }
         module = PARTS.get(name, self.shape.worker_module)
-        self.processes[name] = self.forge.make(module, environment, self.folder / f"{name}.log")
+        forge = self.other_forge if name == f"worker-{self.shape.workers - 1}" else self.forge
+        self.processes[name] = forge.make(module, environment, self.folder / f"{name}.log")
         self.starts[name] += 1
 
     def heal(self) -> None:
@@ -239,7 +254,10 @@ def installed(folder: Path, shape: Shape | None = None) -> Iterator[Installation
     """Make an installation in an empty folder, and end all of it."""
     with ExitStack() as stack:
         forge, proxy = stack.enter_context(Forge(*MODULES)), stack.enter_context(FaultProxy())
-        installation = Installation(folder, forge, proxy, shape or Shape())
+        other = None
+        if shape is not None and shape.other_release is not None:
+            other = stack.enter_context(Forge(shape.worker_module, root=shape.other_release))
+        installation = Installation(folder, forge, proxy, shape or Shape(), other_forge=other)
         stack.callback(installation.redis.close)
         stack.callback(installation.bucket.end)
         stack.callback(installation.valkey.end)

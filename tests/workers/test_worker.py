@@ -75,9 +75,11 @@ def test_another_functions_job_is_refused_without_importing_it(rq_queue, worker,
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"prompt": "no more"}, "a cat", {**make_spec().model_dump(), "steps": 0}])
-def test_a_spec_of_another_shape_is_refused_in_the_end(rq_queue, worker, redis, spec):
-    job = rq_queue.enqueue(DRAW, kwargs={"spec": spec})
-    redis.hset(job.key, "created_at", "2026-01-01T00:00:00.000000Z")
+def test_a_spec_of_another_shape_is_refused_in_the_end(rq_queue, worker, monkeypatch, spec):
+    rq_queue.enqueue(DRAW, kwargs={"spec": spec})
+    monkeypatch.setattr("workers.worker.LEAVE_SECONDS", 0)
+    assert worker.claim() is None
+    monkeypatch.setattr("workers.later.PATIENCE_SECONDS", 0)
     with pytest.raises(Refused) as refused:
         worker.spec_of(worker.claim())
     assert refused.value.fault.code == "invalid_spec"
@@ -85,6 +87,8 @@ def test_a_spec_of_another_shape_is_refused_in_the_end(rq_queue, worker, redis, 
 
 def test_a_spec_that_a_later_release_can_read_is_left_to_it(jobs, rq_queue, worker, redis, monkeypatch):
     later = rq_queue.enqueue(DRAW, kwargs={"spec": {**make_spec().model_dump(mode="json"), "new_field": 1}})
+    # It has waited for its turn behind many others: that makes it no less readable for the later release.
+    redis.hset(later.key, "created_at", "2026-01-01T00:00:00.000000Z")
     ann = submitted(jobs, key="ann")
     taken = [worker.claim(), worker.claim(), worker.claim()]
     assert [holding.id for holding in taken if holding] == [ann], "its queue is left to others, the other queues are not"
