@@ -11,6 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.kept import TOGETHER
 from models.cascade import Cascade
 from models.errors import ModelError
 from models.row import DONE, DrawRequest
@@ -67,6 +68,14 @@ def model_name(model_dir: Path) -> str:
 def turbo_settings(settings: DrawSettings) -> DrawSettings:
     """The same with the distilled decoder, which takes its own few steps and no guidance."""
     return DrawSettings(**{**settings, "decoder": "turbo"})
+
+
+def cascade_of(model: Path, device: str = "cpu") -> Cascade:
+    """A model that draws several pictures in a call. Raises ModelError."""
+    cascade = Cascade.load(model, device=device, threads=1)
+    for stage in cascade.stages.values():
+        stage.bucket = max(stage.bucket, TOGETHER)
+    return cascade
 
 
 def draw(cascade: Cascade, prompt: str, seed: int, settings: DrawSettings) -> Drawn:

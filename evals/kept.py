@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from models.checkpoint import MANIFEST
 from models.errors import ModelError
 
 Picture = NDArray[np.uint8]
+TOGETHER = 4
+"""Pictures drawn in one call: two thirds of the time on a CPU, and a pixel differs from a single one's by one at most."""
 
 
 class Kept:
@@ -39,6 +41,10 @@ class Kept:
         with Image.open(place) as image:
             return np.array(image.convert("RGB"))
 
+    def has(self, told: Any, ending: str = "png") -> bool:
+        """Whether that picture is there, or those bytes, which end in `bin`."""
+        return self._place(told, ending).is_file()
+
     def data(self, told: Any, make: Callable[[], bytes]) -> bytes:
         """The bytes that `told` decides."""
         place = self._place(told, "bin")
@@ -47,9 +53,26 @@ class Kept:
             _put(place, lambda file: file.write_bytes(made))
         return place.read_bytes()
 
+    def pictures(
+        self, tolds: Sequence[Any], make: Callable[[Sequence[int]], Sequence[Picture]], show: Callable[[int], None]
+    ) -> list[Picture]:
+        """The pictures that each of `tolds` decides. make: from some numbers of those that are not there to their pictures,
+        `TOGETHER` at a time. show: told how many are there."""
+        missing = [number for number, told in enumerate(tolds) if not self.has(told)]
+        for start in range(0, len(missing), TOGETHER):
+            part = missing[start : start + TOGETHER]
+            for number, pixels in zip(part, make(part), strict=True):
+                self.picture(tolds[number], lambda pixels=pixels: pixels)  # type: ignore[misc]
+            show(len(tolds) - len(missing) + start + len(part))
+        return [self.picture(told, _nothing) for told in tolds]
+
     def _place(self, told: Any, ending: str) -> Path:
         said = json.dumps([self.manifest, told], sort_keys=True)
         return self.folder / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.{ending}"
+
+
+def _nothing() -> Picture:
+    raise AssertionError("a picture that was kept is gone")
 
 
 def digest(*pictures: NDArray[Any]) -> str:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from evals.draw import DrawSettings, default_settings
+from evals.draw import DrawSettings, cascade_of, default_settings
 from evals.inpainting.cases import PROMPTS, SHARES, SIZE_PX, Case, Prompt, Size
 from evals.judges.judges import Seen, SeenObject
 from evals.kept import Kept, digest
@@ -88,9 +88,7 @@ def run(
     verdicts = found([case.picture for case in cases], cases, judge)
     painted = [Painted(case, TRUTH, "full", case.picture, seen) for case, seen in zip(cases, verdicts, strict=True)]
     for name, folder in models.items():
-        painter = Painter(
-            Cascade.load(folder, device=how.device, threads=1), Kept(folder, out / "kept"), how.conditioning, show
-        )
+        painter = Painter(cascade_of(folder, how.device), Kept(folder, out / "kept"), how.conditioning, show)
         painted += painter.paint(name, cases, settings, judge)
         for mode in how.modes[1:] if name == next(iter(models)) else ():
             told = DrawSettings(**{**settings, "guidance_mode": mode})
@@ -127,27 +125,24 @@ class Painter:
         prompts: Sequence[Prompt] = PROMPTS,
     ) -> list[Painted]:
         """Every case with these prompts, at 64 px: the judge sees no more. Raises ModelError."""
-        jobs, pictures = list(product(prompts, cases)), []
-        for number, (prompt, case) in enumerate(jobs, start=1):
-            told = [
-                "inpaint",
-                digest(case.picture, case.mask),
-                case.prompts[prompt],
-                case.seed,
-                dict(settings),
-                self.conditioning,
-            ]
-            pictures.append(self.kept.picture(told, lambda case=case, prompt=prompt: self._painted(case, prompt, settings)))  # type: ignore[misc]
-            if self.show is not None:
-                self.show(f"{name} inpaints", number, len(jobs))
+        jobs = list(product(prompts, cases))
+        tolds = [
+            ["inpaint", digest(case.picture, case.mask), case.prompts[prompt], case.seed, dict(settings), self.conditioning]
+            for prompt, case in jobs
+        ]
+        pictures = self.kept.pictures(
+            tolds,
+            lambda numbers: travel(self.cascade, [self._stand(*jobs[number], settings) for number in numbers]),
+            lambda done: None if self.show is None else self.show(f"{name} inpaints", done, len(jobs)),
+        )
         verdicts = found(pictures, [case for _, case in jobs], judge)
         return [
             Painted(case, name, prompt, pixels, verdict)
             for (prompt, case), pixels, verdict in zip(jobs, pictures, verdicts, strict=True)
         ]
 
-    def _painted(self, case: Case, prompt: Prompt, settings: DrawSettings) -> NDArray[np.uint8]:
-        return travel(self.cascade, [stand(self.cascade, case, prompt, settings, self.conditioning)])[0]
+    def _stand(self, prompt: Prompt, case: Case, settings: DrawSettings) -> Row:
+        return stand(self.cascade, case, prompt, settings, self.conditioning)
 
 
 def stand(cascade: Cascade, case: Case, prompt: Prompt, settings: DrawSettings, conditioning: Conditioning) -> Row:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evals.draw import DrawSettings, default_settings
+from evals.draw import DrawSettings, cascade_of, default_settings
 from evals.judges.judges import Judges
-from evals.kept import Kept, digest
+from evals.kept import TOGETHER, Kept, digest
 from evals.quality.report import Figure, Report
 from models.cascade import Cascade, to_pixels
 from models.errors import ModelError
@@ -102,7 +102,7 @@ class Bench:
     def open(cls, model: Path, out: Path, show: Show | None = None) -> Self:
         """With the judges that ship; what is drawn is kept in OUT/kept. Raises ModelError."""
         kept = Kept(model, out / "kept")
-        return cls(Cascade.load(model, threads=1), Judges.load(), default_settings(model), kept, show)
+        return cls(cascade_of(model), Judges.load(), default_settings(model), kept, show)
 
     def request(self, **changes: Any) -> DrawRequest:
         """A request without a caption, for rows that begin at pictures."""
@@ -111,11 +111,17 @@ class Bench:
 
     def draw(self, shots: Sequence[Shot], doing: str) -> list[Picture]:
         """(64, 64, 3) of each; those that are kept are not drawn again."""
-        drawn = []
-        for number, shot in enumerate(shots, start=1):
-            drawn.append(self.kept.picture(shot.told(), lambda shot=shot: self._drawn(shot)))  # type: ignore[misc]
-            self.tell(doing, number, len(shots))
-        return drawn
+        tolds = [shot.told() for shot in shots]
+        missing = [shot for shot, told in zip(shots, tolds, strict=True) if shot.is_inverted and not self.kept.has(told)]
+        for steps in {shot.inversion_steps for shot in missing}:
+            self.latents(
+                list(dict.fromkeys(one for shot in missing if shot.inversion_steps == steps for one in shot.begins)), steps
+            )
+        return self.kept.pictures(
+            tolds,
+            lambda numbers: self.finish(*(self._begun(shots[number]) for number in numbers)),
+            lambda done: self.tell(doing, done, len(shots)),
+        )
 
     def tell(self, doing: str, done: int, total: int) -> None:
         """Say how far it has come."""
@@ -124,8 +130,18 @@ class Bench:
 
     def latent(self, render: Render, steps: int = STEPS) -> Latent:
         """(z_i, x_T) of a render; found once."""
-        found = self.kept.data(["latent", digest(render.pixels), steps], lambda: self._inverted(render, steps).to_bytes())
-        return Latent.from_bytes(found)
+        return self.latents([render], steps)[0]
+
+    def latents(self, renders: Sequence[Render], steps: int = STEPS) -> list[Latent]:
+        """Those of several, found together."""
+        tolds = [["latent", digest(one.pixels), steps] for one in renders]
+        missing = [number for number, told in enumerate(tolds) if not self.kept.has(told, "bin")]
+        for start in range(0, len(missing), TOGETHER):
+            part = missing[start : start + TOGETHER]
+            for number, found in zip(part, self._inverted([renders[number] for number in part], steps), strict=True):
+                self.kept.data(tolds[number], found.to_bytes)
+            self.tell("inversion", len(renders) - len(missing) + start + len(part), len(renders))
+        return [Latent.from_bytes(self.kept.data(told, _nothing)) for told in tolds]
 
     def finish(self, *rows: Row) -> list[Picture]:
         """The rows' pictures, (64, 64, 3) each. Raises ModelError where one fails."""
@@ -142,14 +158,14 @@ class Bench:
         settings = {**self.settings, "steps": STEPS, "guidance_scale": 1.0}
         return Report(part, self.cascade.name, self.kept.manifest, settings, list(figures), dict(tables), list(details))
 
-    def _drawn(self, shot: Shot) -> Picture:
+    def _begun(self, shot: Shot) -> Row:
         request = self.request(**shot.changes)
         if shot.is_inverted:
             sources = [Source(latent=self.latent(one, shot.inversion_steps)) for one in shot.begins]
         else:
             sources = [Source(picture=one.pixels) for one in shot.begins]
         origin = origin_of(self.cascade, sources, seed=0, is_inverted=shot.is_inverted)
-        return self.finish(admit_from(self.cascade, request, origin, self._aim(shot)))[0]
+        return admit_from(self.cascade, request, origin, self._aim(shot))
 
     def _aim(self, shot: Shot) -> Aim:
         if shot.theta:
@@ -157,10 +173,14 @@ class Bench:
             return Turned(text_diff(z_t, z_t0), shot.theta)
         return Stay() if shot.share is None else Along(shot.share)
 
-    def _inverted(self, render: Render, steps: int) -> Latent:
-        origin: Origin = origin_of(self.cascade, [Source(picture=render.pixels)], seed=0)
-        row = admit_from(self.cascade, self.request(inversion_steps=steps), origin, Stay())
-        self._run([row], lambda row: origin.found is not None)
+    def _inverted(self, renders: Sequence[Render], steps: int) -> list[Latent]:
+        origins = [origin_of(self.cascade, [Source(picture=one.pixels)], seed=0) for one in renders]
+        request = self.request(inversion_steps=steps)
+        rows = [admit_from(self.cascade, request, origin, Stay()) for origin in origins]
+        self._run(rows, lambda row: row.origin is None or row.origin.found is not None)
+        return [self._latent_of(origin) for origin in origins]
+
+    def _latent_of(self, origin: Origin) -> Latent:
         if origin.found is None or origin.found[0].x_T is None:
             raise ModelError("the inversion found no x_T")
         return Latent(self.cascade.name, 0, "", 0.0, "done", origin.found[0].z_i, origin.found[0].x_T)
@@ -198,3 +218,7 @@ def psnr(one: Picture, other: Picture) -> float:
     """Peak signal-to-noise ratio, in dB, of two pictures."""
     error = float(((one.astype(np.float64) - other) ** 2).mean())
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
+def _nothing() -> bytes:
+    raise AssertionError("a latent that was kept is gone")
