@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import numpy as np
 import openai
 import pytest
+import torch
 from openai import AsyncOpenAI, OpenAI
 from openai.types import Image as GeneratedImage
 from PIL import Image
 
+from contract.settings import BUNDLED_MODEL
+from models.cascade import Cascade
+from models.inpainting import Inpainting
+from models.origin import Source, Stay
+from models.row import DONE, DrawRequest, Row
+from models.setting_out import admit_from, origin_of
 from tests.e2e.conftest import FEW_STEPS, Stack
 
 PROMPT = "a red apple"
@@ -164,18 +173,65 @@ def test_a_stream_shows_the_picture_while_it_is_drawn(client: OpenAI) -> None:
 
 
 def picture_file() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (256, 256), (200, 30, 40)).save(file, "PNG")
+    file, shades = io.BytesIO(), np.linspace(0, 255, 256, dtype=np.uint8)
+    picture = np.full((256, 256, 3), (200, 30, 40), dtype=np.uint8)
+    picture[..., 2] = shades
+    Image.fromarray(picture).save(file, "PNG")
     return file.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
-def test_a_variation_of_a_picture(client: OpenAI) -> None:
-    extra = {"seed": 7, "inversion_steps": 2, "steps": 2, "upsample_steps": 2}
-    reply = client.images.create_variation(
-        image=picture_file(), n=2, size="256x256", response_format="b64_json", extra_body=extra
+def transparent_where(mask: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.dstack([np.zeros((*mask.shape, 3), dtype=np.uint8), np.where(mask, 0, 255).astype(np.uint8)])).save(
+        file, "PNG"
     )
-    assert [of_base64(picture).shape for picture in pictures(reply)] == [(256, 256, 3)] * 2
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def cascade() -> Iterator[Cascade]:
+    """The model that is served, here, on as many threads: on the direct path."""
+    before = torch.get_num_threads()
+    yield Cascade.load(BUNDLED_MODEL, threads=os.cpu_count() or 1)
+    torch.set_num_threads(before)
+
+
+def run_to_end(cascade: Cascade, row: Row) -> np.ndarray:
+    while row.stage != DONE:
+        cascade.stages[row.stage].run([row])
+        assert row.failure is None
+    return cascade.picture(row)
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+def test_variations_are_the_pixels_of_the_direct_path(client: OpenAI, cascade: Cascade) -> None:
+    few = {"steps": 2, "upsample_steps": 2, "inversion_steps": 2, "eta": 0.5}
+    reply = client.images.create_variation(
+        image=picture_file(), n=2, size="256x256", response_format="b64_json", extra_body={"seed": 7, **few}
+    )
+    request = DrawRequest("", 8, guidance_scale=1.0, prior_steps=1, prior_guidance_scale=1.0, **few)
+    alone = admit_from(cascade, request, origin_of(cascade, [Source(picture=pixels(picture_file()))], seed=7), Stay())
+    first, second = (of_base64(picture) for picture in pictures(reply))
+    np.testing.assert_array_equal(second, run_to_end(cascade, alone))
+    assert not np.array_equal(first, second)
+
+
+def test_a_part_painted_anew_is_the_pixels_of_the_direct_path(client: OpenAI, cascade: Cascade) -> None:
+    few = {**FEW_STEPS, "guidance_scale": 2.0, "prior_guidance_scale": 2.0}
+    mask, picture = np.zeros((256, 256), dtype=bool), pixels(picture_file())
+    mask[64:192, 64:192] = True
+    reply = client.images.edit(
+        image=picture_file(),
+        mask=transparent_where(mask),
+        prompt=PROMPT,
+        size="256x256",
+        response_format="b64_json",
+        extra_body={"seed": 7, **few},
+    )
+    (painted,) = (of_base64(one) for one in pictures(reply))
+    np.testing.assert_array_equal(painted[~mask], picture[~mask])
+    row = cascade.admit(DrawRequest(PROMPT, 7, inpainting=Inpainting(picture, mask), **few))
+    np.testing.assert_array_equal(painted, run_to_end(cascade, row))
 
 
 def test_an_edit_by_words(client: OpenAI) -> None:
