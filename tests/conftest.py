@@ -106,6 +106,14 @@ def valkey(valkey_server: Valkey) -> Valkey:
     return valkey_server
 
 
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Redis]:
+    """A client of it."""
+    client = valkey.client()
+    yield client
+    client.close()
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """One real S3 server for the whole session: `rclone serve s3` over a folder."""

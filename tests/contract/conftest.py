@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from redis import Redis
@@ -13,14 +13,6 @@ from rq.serializers import JSONSerializer
 from contract.queue import JobQueue
 from contract.settings import Settings
 from contract.spec import GenerateSpec
-from tests.conftest import Valkey
-
-
-@pytest.fixture
-def redis(valkey: Valkey) -> Iterator[Redis]:
-    client = valkey.client()
-    yield client
-    client.close()
 
 
 @pytest.fixture

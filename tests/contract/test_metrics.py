@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-from redis import Redis
-
 from contract.metrics import FIELD, StageCounters, WorkerCounters, metrics_key, post_counters, read_counters
 
 COUNTERS = WorkerCounters(at=100.0, stages={"decoder": StageCounters(calls=2, row_steps=5, seconds=0.25)}, failed={"poison": 1})
-
-
-@pytest.fixture
-def redis(valkey) -> Redis:
-    return valkey.client()
 
 
 def test_what_a_worker_counts_is_read_back_by_its_name(redis):

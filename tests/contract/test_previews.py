@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-from redis import Redis
-
 from contract.previews import TTL_SECONDS, Preview, post_preview, preview_key, read_preview
 
 JOB = "0" * 31 + "1"
-
-
-@pytest.fixture
-def redis(valkey) -> Redis:
-    return valkey.client()
 
 
 def test_a_job_without_previews_has_none(redis):

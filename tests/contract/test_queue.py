@@ -36,11 +36,6 @@ IMAGE = {"index": 0, "seed": 7, "width": 256, "height": 256, "content_type": "im
 
 
 @pytest.fixture
-def redis(valkey: Valkey) -> Redis:
-    return valkey.client()
-
-
-@pytest.fixture
 def jobs(redis: Redis, settings: Settings) -> JobQueue:
     return JobQueue(redis, settings)
 

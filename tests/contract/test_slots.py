@@ -14,11 +14,6 @@ from contract.slots import RESERVED_SECONDS, JobSlots
 from tests.conftest import Valkey
 
 
-@pytest.fixture
-def redis(valkey: Valkey) -> Redis:
-    return valkey.client()
-
-
 def begin(redis: Redis, job_id: str, status: str = "queued") -> None:
     redis.hset(Job.key_for(job_id), "status", status)
 

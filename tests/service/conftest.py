@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 from contract.queue import JobQueue
 from contract.settings import Settings
 from service.app import create_app
-from tests.conftest import Valkey
 from tests.service.painter import Painter
 
 
@@ -20,13 +19,6 @@ def client(settings: Settings) -> Iterator[TestClient]:
     # Where a request waits that should have been refused, the test is to fail soon.
     with TestClient(create_app(settings.model_copy(update={"sync_wait_seconds": 10}))) as client:
         yield client
-
-
-@pytest.fixture
-def redis(valkey: Valkey) -> Iterator[Redis]:
-    client = valkey.client()
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -28,13 +28,6 @@ def _plain_tracebacks() -> Iterator[None]:
 
 
 @pytest.fixture
-def redis(valkey) -> Iterator[Redis]:
-    client = valkey.client()
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def jobs(redis: Redis, settings: Settings) -> JobQueue:
     return JobQueue(redis, settings)
 

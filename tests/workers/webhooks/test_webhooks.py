@@ -120,13 +120,6 @@ class Rig:
 
 
 @pytest.fixture
-def redis(valkey: Any) -> Iterator[Redis]:
-    client = valkey.client()
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def rig(redis: Redis, settings: Settings) -> Rig:
     return Rig(redis, settings)
 
