@@ -58,6 +58,11 @@ def test_a_process_may_take_longer_to_stop_than_its_drain(compose, service):
     assert grace > Settings.model_fields["drain_seconds"].default
 
 
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_a_container_that_cannot_be_written_to_has_room_for_files_that_come_in(compose, service):
+    assert compose["services"][service]["read_only"] <= ("/tmp" in compose["services"][service].get("tmpfs", ()))
+
+
 def test_every_volume_config_and_dependency_is_declared(compose):
     services = compose["services"].values()
     volumes = {volume.partition(":")[0] for service in services for volume in service.get("volumes", ())}

@@ -9,7 +9,7 @@ from contract.errors import IdempotencyKeyReused, JobCanceled, JobFailed, Method
 from service.errors import DRAWING_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.openai.replies import Replies
-from service.openai.schemas import GenerationRequest, ImagesResponse, ModelCard, ModelList
+from service.openai.schemas import STREAM_REPLY, GenerationRequest, ImagesResponse, ModelCard, ModelList
 from service.resources import Drafting, Jobs, Model, json_only
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
     response_model=ImagesResponse,
     dependencies=[Depends(json_only)],
     response_model_exclude_none=True,
-    responses=errors(*DRAWING_REFUSALS, IdempotencyKeyReused, JobFailed, JobCanceled, WaitTimedOut),
+    responses={**STREAM_REPLY, **errors(*DRAWING_REFUSALS, IdempotencyKeyReused, JobFailed, JobCanceled, WaitTimedOut)},
 )
 async def generate_images(body: GenerationRequest, drafts: Drafting, jobs: Jobs, replies: Replies, once: OnceOnly) -> Response:
     """Draw and wait, or with `stream` show it while it is drawn. It is the same job as `POST /v1/jobs` makes, and goes on when

@@ -31,7 +31,7 @@ from service.forms import is_form, read_form
 from service.idempotency import OnceOnly
 from service.openai.edit_schemas import EditRequest, VariationRequest, form_body
 from service.openai.replies import Replies
-from service.openai.schemas import ImagesResponse
+from service.openai.schemas import STREAM_REPLY, ImagesResponse
 from service.resources import Drafting, json_only
 from service.uploads.inputs import Input
 
@@ -55,7 +55,7 @@ class Brought(Generic[Asked]):
     response_model=ImagesResponse,
     response_model_exclude_none=True,
     openapi_extra=form_body(EditRequest, "image", "mask"),
-    responses=errors(*REFUSALS),
+    responses={**STREAM_REPLY, **errors(*REFUSALS)},
 )
 async def edit_image(request: Request, caller: Caller, drafts: Drafting, replies: Replies, once: OnceOnly) -> Response:
     """Edit a picture and wait. What is transparent in the mask, or in the picture itself, is painted anew, and all else stays
@@ -81,7 +81,7 @@ async def edit_image(request: Request, caller: Caller, drafts: Drafting, replies
     response_model=ImagesResponse,
     response_model_exclude_none=True,
     openapi_extra=form_body(VariationRequest, "image"),
-    responses=errors(*REFUSALS),
+    responses={**STREAM_REPLY, **errors(*REFUSALS)},
 )
 async def vary_image(request: Request, caller: Caller, drafts: Drafting, replies: Replies, once: OnceOnly) -> Response:
     """Draw variations of a picture and wait: its meaning stays, its details are drawn anew."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,18 @@ from contract.catalog import ModelInfo
 from service.blocked import BlockedImage
 from service.drawing import DrawingRequest, DrawingWarning
 from service.openai.fields import OpenAIRequest
+
+STREAM_REPLY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The pictures; with `stream`, the events that show them.",
+        "content": {
+            "text/event-stream": {
+                "example": "event: image_generation.completed\n"
+                'data: {"type":"image_generation.completed","b64_json":"…"}\n\ndata: [DONE]\n\n',
+            }
+        },
+    },
+}
 
 
 class GenerationRequest(OpenAIRequest, DrawingRequest):

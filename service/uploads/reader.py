@@ -21,7 +21,8 @@ Role = Literal["picture", "mask"]
 OUT_SIDE_PX = 1024
 """The largest side that is drawn here; pictures are kept no larger."""
 MIN_SIDE_PX = 16
-# Measured: 25 megapixels, the worst mode of each format, need somewhat more than 512 MB of address space (WebP).
+# Measured: 25 megapixels need less than 384 MiB of address space as PNG or JPEG, and between 448 and 512 MiB as lossless WebP
+# with transparency, which is the most.
 MEMORY_BYTES = 640 * 2**20
 CPU_SECONDS = 10
 WALL_SECONDS = 60.0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import openai
 import pytest
 import uvicorn
@@ -134,6 +135,13 @@ def test_who_hangs_up_decides_what_becomes_of_the_job(
         time.sleep(0.02)
     time.sleep(0.2)
     assert queue.fetch(job_id).state is state
+
+
+def test_that_a_reply_may_be_a_stream_is_declared(client: openai.OpenAI) -> None:
+    paths = httpx.get(str(client.base_url).replace("/v1/", "/openapi.json"), timeout=20).json()["paths"]
+    for endpoint in ("generations", "edits", "variations"):
+        declared = paths[f"/v1/images/{endpoint}"]["post"]["responses"]["200"]["content"]
+        assert declared.keys() == {"application/json", "text/event-stream"}
 
 
 def test_partial_images_without_a_stream_are_refused(client: openai.OpenAI) -> None:

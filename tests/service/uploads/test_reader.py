@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,6 +203,16 @@ def test_memory_is_capped_by_the_system() -> None:
     done, peak_bytes = run_child(picture, replace(WISH, memory_bytes=96 * 2**20))
     assert b"refused" in done.stdout
     assert 0 < peak_bytes <= 96 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "how"),
+    [("RGBA", "PNG", {"compress_level": 1}), ("RGB", "JPEG", {"progressive": True}), ("RGBA", "WEBP", {"method": 0})],
+)
+def test_twenty_five_megapixels_of_each_format_fit(mode: str, kind: str, how: dict[str, Any]) -> None:
+    done, peak_bytes = run_child(file_of(halves(mode).resize((5000, 5000)), kind, **how), WISH)
+    assert b'"width": 5000' in done.stdout
+    assert 0 < peak_bytes <= MEMORY_BYTES
 
 
 def test_time_is_capped_by_the_system() -> None:
