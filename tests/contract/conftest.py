@@ -10,9 +10,11 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
+from contract.ended import tell
 from contract.queue import JobQueue
 from contract.settings import Settings
 from contract.spec import GenerateSpec
+from contract.states import JobState
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def jobs(redis: Redis, settings: Settings) -> JobQueue:
 
 @pytest.fixture
 def end(redis: Redis) -> Callable[..., None]:
-    """Ends a job the way RQ's own worker would."""
+    """Ends a job the way the worker does."""
 
     def end(job_id: str, result: object = None) -> None:
         job = Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
@@ -31,6 +33,7 @@ def end(redis: Redis) -> Callable[..., None]:
         with redis.pipeline() as pipe:
             job.set_status(JobStatus.FINISHED, pipeline=pipe)
             job._handle_success(job.result_ttl, pipe)
+            tell(pipe, job_id, JobState.SUCCEEDED, job.origin)
             pipe.execute()
 
     return end
