@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-Half = Literal["train", "test"]
+Half = Literal["train", "test", "fresh"]
+"""test: which half of the first 908 a prompt is in, its sha256 says. fresh: written later, before anything was fitted anew."""
 BENIGN = "benign"
 PEOPLE = (
     *(
@@ -55,7 +56,7 @@ class Labelled:
 
 
 def read(half: Half) -> list[Labelled]:
-    """One half of the labelled prompts. Nothing is ever fitted on "test"."""
+    """One part of the labelled prompts. Nothing is ever fitted on "test" and "fresh"."""
     return [Labelled(*(part.strip() for part in line.split("|", 2))) for line in _lines(half)]
 
 
