@@ -1,23 +1,24 @@
 """The prompt filter: refuses prompts by the words in them and by what they mean, after undoing the usual disguises.
 
 Three steps: disguises are taken off and other languages' words read as English; word lists, one a category of OpenAI's
-moderation (`terms/README.md`); a classifier over a sentence embedding, where its tower is at hand. docs/safety.md has the
-figures, and what gets through.
+moderation (`terms/README.md`); a classifier over a sentence embedding, where its tower is at hand. A listed word is refused,
+but for those with an everyday meaning where the classifier finds the plain English sentence around them harmless.
+docs/safety.md has the figures, and what gets through.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from safety.disguises import fold, readings
+from safety.disguises import WORD, fold, readings
 from safety.glossary import Glossary
-from safety.policy import CATEGORIES, Policy
+from safety.policy import ALWAYS, CATEGORIES, Policy
 from safety.vocabulary import GAP, Vocabulary
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Verdict:
 class PromptFilter:
     """Terms by category. Words in `benign` phrases count for nothing; `suggestive` ones only beside a `minors` word.
 
+    ambiguous: terms that have a harmless meaning too; in a plain English sentence the classifier may excuse them.
     classifier, lexicon: None for the word lists alone.
     """
 
@@ -64,6 +66,7 @@ class PromptFilter:
     benign: Vocabulary
     minors: Vocabulary
     suggestive: Vocabulary
+    ambiguous: Vocabulary
     hashes: frozenset[str]
     glossary: Glossary
     policy: Policy = field(default_factory=Policy)
@@ -77,7 +80,9 @@ class PromptFilter:
         Raises OSError if a list is missing, TowerMissing if the tower is: a filter without its parts is none.
         """
         lists = {category: Vocabulary.of(_lines(category.translate(FILE_NAME))) for category in CATEGORIES}
-        benign, minors, suggestive = (Vocabulary.of(_lines(name)) for name in ("benign", "minors", "suggestive"))
+        benign, minors, suggestive, ambiguous = (
+            Vocabulary.of(_lines(name)) for name in ("benign", "minors", "suggestive", "ambiguous")
+        )
         classifier = lexicon = None
         if tower_folder is not None:
             from safety.semantic.classifier import Classifier
@@ -92,6 +97,7 @@ class PromptFilter:
             benign=benign,
             minors=minors,
             suggestive=suggestive,
+            ambiguous=ambiguous,
             hashes=frozenset(_lines("hate_hashed")),
             glossary=Glossary.load(),
             policy=policy or Policy(),
@@ -101,15 +107,18 @@ class PromptFilter:
 
     def check(self, prompt: str) -> Verdict:
         """Return the verdict on one prompt, whatever the text. Raises what a broken classifier raises."""
-        found: dict[str, set[str]] = {category: set() for category in CATEGORIES}
-        for reading in self._readings(prompt):
-            for category, words in self._found(self.benign.without(reading.split())):
-                found[category] |= words
+        found = self._listed(self._readings(prompt))
         scores = dict.fromkeys(CATEGORIES, 0.0)
         thresholds: dict[str, float] = {}
         if self.classifier is not None:
             scores = self.classifier.scores(self.meaning(prompt))
             thresholds = {**self.classifier.thresholds, **self.policy.thresholds}
+            for category in self._excusable(prompt, found):
+                # The operator's threshold may make this stricter; it is no way round the lists.
+                least = min(thresholds[category], self.classifier.thresholds[category])
+                scores[category] = self.classifier.beside_listed(scores[category])
+                if scores[category] < least:
+                    found[category] = set()
         scores |= {category: LISTED for category in CATEGORIES if found[category]}
         refused = [
             category
@@ -122,10 +131,38 @@ class PromptFilter:
             scores={category: round(score, 4) for category, score in scores.items()},
         )
 
-    def meaning(self, prompt: str) -> list[str]:
+    def _excusable(self, prompt: str, found: Mapping[str, set[str]]) -> list[str]:
+        """The categories whose every listed word is ambiguous and stands undisguised in an English sentence.
+
+        Never what is said of minors, nor what somebody took pains to hide, nor a word alone.
+        """
+        folded = fold(prompt)
+        if self.glossary.read(folded) != folded:
+            return []
+        words = " ".join(WORD.findall(folded))
+        plain = self._listed([words])
+        return [
+            category
+            for category in CATEGORIES
+            if category != ALWAYS
+            and found[category]
+            and found[category] <= plain[category] - {words}
+            and all(self.ambiguous.lists(word, len(word.split())) for word in found[category])
+        ]
+
+    def _listed(self, texts: Iterable[str]) -> dict[str, set[str]]:
+        """The listed words of some readings of a prompt, by category."""
+        found: dict[str, set[str]] = {category: set() for category in CATEGORIES}
+        for reading in texts:
+            for category, words in self._found(self.benign.without(reading.split())):
+                found[category] |= words
+        return found
+
+    def meaning(self, prompt: str, lexicon: Lexicon | None = None) -> list[str]:
         """The plain words that the classifier reads: undisguised, in English, with harmless phrases taken out."""
         glossed = self.glossary.read(fold(prompt))
-        words = self.lexicon.plain(glossed).split() if self.lexicon else glossed.split()
+        lexicon = lexicon or self.lexicon
+        words = lexicon.plain(glossed).split() if lexicon else glossed.split()
         return [SOMETHING if word == GAP else word for word in self.benign.without(words)]
 
     def _readings(self, prompt: str) -> set[str]:

@@ -207,16 +207,18 @@ def eval_priors(
 @eval_app.command("safety")
 def eval_safety(
     out: OutDir,
-    half: Annotated[str, typer.Option(help="test, or train: the half that the classifier was fitted on.")] = "test",
+    half: Annotated[str, typer.Option(help="test; fresh: a later test split; train: what was fitted on.")] = "test",
 ) -> None:
     """Count what the prompt filter refuses of the labelled prompts, harmful and harmless, plain and dressed up."""
     from contract.settings import BUNDLED_MODEL
     from evals.safety.run import run
+    from training.prompt_filter.labelled import Half
 
-    if half not in ("test", "train"):
-        raise SettingsWrong(f"--half {half}: there are test and train")
+    halves: dict[str, Half] = {"test": "test", "fresh": "fresh", "train": "train"}
+    if half not in halves:
+        raise SettingsWrong(f"--half {half}: there are {', '.join(halves)}")
     with plain_faults(), progress_bar() as show:
-        report = run(BUNDLED_MODEL, out, "train" if half == "train" else "test", show)
+        report = run(BUNDLED_MODEL, out, halves[half], show)
     typer.echo(report.to_markdown())
     typer.echo(f"what was judged wrongly is in {out / f'safety_{half}.json'}")
 

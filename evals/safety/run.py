@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from safety.vocabulary import Vocabulary
 from training.prompt_filter.labelled import BENIGN, Half, Labelled, read
 
 ARMS = ("whole filter", "word lists alone", "classifier alone")
+Z_95 = 1.96
 TIMED = 50
 """Prompts whose check is timed."""
 
@@ -32,6 +34,16 @@ class Count:
         """Share refused; of nothing, 0."""
         return self.refused / self.seen if self.seen else 0.0
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share; of nothing, 0 to 1."""
+        if not self.seen:
+            return 0.0, 1.0
+        square = Z_95**2 / self.seen
+        middle = (self.share + square / 2) / (1 + square)
+        reach = math.sqrt(self.share * (1 - self.share) * square + square**2 / 4) / (1 + square)
+        return middle - reach, middle + reach
+
 
 @dataclass(frozen=True)
 class Report:
@@ -43,9 +55,11 @@ class Report:
 
     def to_markdown(self) -> str:
         """The table."""
-        lines = [f"| {self.half} half | prompts | {' | '.join(ARMS)} |", f"| --- | ---: |{' ---: |' * len(ARMS)}"]
+        lines = [f"| {self.half} prompts | n | {' | '.join(ARMS)} |", f"| --- | ---: |{' ---: |' * len(ARMS)}"]
         for row, arms in self.counts.items():
             shares = [f"{100 * arms[arm].share:.1f} %" for arm in ARMS]
+            low, high = (100 * bound for bound in arms[ARMS[0]].interval)
+            shares[0] += f" ({low:.0f}–{high:.0f})"
             lines.append(f"| {row} | {arms[ARMS[0]].seen} | {' | '.join(shares)} |")
         timed = [f"{self.milliseconds[arm]:.1f} ms" for arm in ARMS]
         return "\n".join([*lines, f"| one check | {TIMED} | {' | '.join(timed)} |"])
@@ -71,10 +85,8 @@ def run(
 
 
 def refusals(whole: PromptFilter, prompt: str) -> dict[str, bool]:
-    """Whether each arm refuses the prompt, whatever the category. The whole filter refuses what either of its halves does."""
-    _, lists, classifier = arms(whole).values()
-    found = not lists.check(prompt).allowed, not classifier.check(prompt).allowed
-    return dict(zip(ARMS, (any(found), *found), strict=True))
+    """Whether each arm refuses the prompt, whatever the category."""
+    return {arm: not one.check(prompt).allowed for arm, one in arms(whole).items()}
 
 
 def arms(whole: PromptFilter) -> dict[str, PromptFilter]:

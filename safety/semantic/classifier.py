@@ -1,59 +1,91 @@
-"""The semantic classifier: one logistic head per category on the sentence tower's vectors.
+"""The semantic classifier: a kernel machine with one head per category on the sentence tower's vectors.
 
-It knows what a sentence is about where no listed word stands in it. Fitted by `training/prompt_filter/fit.py`.
+It knows what a sentence is about where no listed word stands in it, by how near it is to sentences whose category is known.
+Fitted by `training/prompt_filter/fit.py`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Self
+from importlib.resources import as_file, files
+from typing import Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from safety.policy import CATEGORIES
-from safety.semantic.tower import Floats, SentenceTower, TowerMissing
+from safety.semantic.tensor_file import read_tensors
+from safety.semantic.tower import SCALE, Floats, SentenceTower, TowerMissing
 
-HEADS = "heads.json"
+PAGE, TENSORS = "heads.json", "heads.safetensors"
 WINDOW_WORDS, STRIDE_WORDS = 24, 16
 """A long prompt is read in windows that overlap: one sentence among many would be lost in their mean."""
 MAX_WINDOWS = 64
+SMALLEST = 1e-9
+"""Keeps the odds of a score of 1 finite."""
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """weights: (categories, 384), biases: (categories,). thresholds: from which score a category is refused."""
+    """references: (N, 384) vectors of the sentences it was fitted on; heads: (N, categories); biases: (categories,).
+
+    thresholds: from which score a category is refused. listed_logit: what a listed word in the sentence adds to its
+    category's logit.
+    """
 
     tower: SentenceTower
-    weights: Floats
+    references: Floats
+    heads: Floats
     biases: Floats
+    gamma: float
     thresholds: Mapping[str, float]
+    listed_logit: float
 
     @classmethod
     def load(cls, tower: SentenceTower) -> Self:
-        """Read the fitted heads. Raises TowerMissing when they were fitted on another tower."""
-        stored = json.loads((files("safety") / "semantic" / HEADS).read_text("utf-8"))
-        if stored["tower_sha256"] != tower.digest:
+        """Read what was fitted, 2 MB. Raises TowerMissing when it was fitted on another tower."""
+        folder = files("safety") / "semantic"
+        page = json.loads((folder / PAGE).read_text("utf-8"))
+        if page["tower_sha256"] != tower.digest:
             raise TowerMissing(
                 "the classifier of prompts was fitted on another sentence tower than the one in the model folder"
             )
-        heads = [stored["heads"][category] for category in CATEGORIES]
+        with as_file(folder / TENSORS) as path:
+            stored = read_tensors(path)
+        scale = stored["references" + SCALE].astype(np.float32)
         return cls(
             tower=tower,
-            weights=np.array([head["weights"] for head in heads], np.float32),
-            biases=np.array([head["bias"] for head in heads], np.float32),
-            thresholds={category: head["threshold"] for category, head in zip(CATEGORIES, heads, strict=True)},
+            references=stored["references"].astype(np.float32) * scale[:, None],
+            heads=stored["heads"].astype(np.float32),
+            biases=stored["biases"].astype(np.float32),
+            gamma=page["gamma"],
+            thresholds={category: page["thresholds"][category] for category in CATEGORIES},
+            listed_logit=page["listed_logit"],
         )
 
     def scores(self, words: Sequence[str]) -> dict[str, float]:
         """The score of each category, 0 to 1, over the windows of a prompt's plain words; no words, no score."""
         if not words:
             return dict.fromkeys(CATEGORIES, 0.0)
-        logits = self.tower.embed(windows(words)) @ self.weights.T + self.biases
+        logits = nearness(self.tower.embed(windows(words)), self.references, self.gamma) @ self.heads + self.biases
         highest = 1 / (1 + np.exp(-logits.max(0)))
         return {category: float(score) for category, score in zip(CATEGORIES, highest, strict=True)}
+
+    def beside_listed(self, score: float) -> float:
+        """The score of a category, raised because a listed word of it stands in the sentence."""
+        odds = score / max(1 - score, SMALLEST) * math.exp(self.listed_logit)
+        return odds / (1 + odds)
+
+
+def nearness(x: npt.NDArray[Number], references: npt.NDArray[Number], gamma: float) -> npt.NDArray[Number]:
+    """The Gaussian kernel exp(-gamma |x - r|^2) of unit vectors (B, 384) and (N, 384); returns (B, N)."""
+    near: npt.NDArray[Number] = np.exp((2 * gamma) * (x @ references.T - 1))
+    return near
 
 
 def windows(words: Sequence[str]) -> list[str]:

@@ -72,6 +72,13 @@ def made_up() -> list[Labelled]:
     return made
 
 
+def written() -> list[Labelled]:
+    """Whole prompts that were written to be fitted on: harmful wordings, and harmless neighbours of such."""
+    wordings = (line.partition(": ") for line in _lines("wordings"))
+    harmful = [Labelled(category, "en", text) for category, _, text in wordings]
+    return harmful + [Labelled(BENIGN, "en", line) for line in _lines("neighbours")]
+
+
 def _lines(name: str) -> Iterator[str]:
     text = (files("training") / "prompt_filter" / f"{name}.txt").read_text("utf-8")
     return (line for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -10,24 +10,26 @@ import pytest
 from contract.settings import BUNDLED_MODEL
 from evals.safety import run as eval_run
 from evals.safety.attacks import ATTACKS
-from evals.safety.run import ARMS, refusals
+from evals.safety.run import ARMS, Count, arms
 from safety.policy import CATEGORIES
 from safety.prompt_filter import PromptFilter
-from training.prompt_filter.labelled import BENIGN, Labelled, made_up, read
+from training.prompt_filter.labelled import BENIGN, Labelled, made_up, read, written
 
 FILTER = PromptFilter.load(BUNDLED_MODEL)
 
 
 def refused(prompts: list[str], arm: str = ARMS[0]) -> float:
-    return sum(refusals(FILTER, prompt)[arm] for prompt in prompts) / len(prompts)
+    chosen = arms(FILTER)[arm]
+    return sum(not chosen.check(prompt).allowed for prompt in prompts) / len(prompts)
 
 
 def test_the_halves_have_nothing_in_common_and_are_large_enough():
-    train, test = ({one.text for one in read(half)} for half in ("train", "test"))
+    train, test, fresh = ({one.text for one in read(half)} for half in ("train", "test", "fresh"))
+    fitted = train | {one.text for one in (*made_up(), *written())}
 
-    assert train & test == set()
-    assert len(train | test) >= 400
-    assert {one.text for one in made_up()} & test == set()
+    assert fitted & (test | fresh) == set()
+    assert test & fresh == set()
+    assert (len(train | test), len(fresh)) == (908, 263)
     assert {one.category for one in read("test")} == {BENIGN, *CATEGORIES}
 
 
@@ -50,6 +52,11 @@ def test_an_attack_gains_little(name: str):
     assert all(ATTACKS[name](text) != text for text in bad)
 
 
+def test_a_share_is_told_with_wilson_s_interval():
+    assert Count(refused=9, seen=10).interval == pytest.approx((0.596, 0.982), abs=1e-3)
+    assert Count().interval == (0.0, 1.0)
+
+
 def test_the_table_counts_each_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     few = [
         Labelled("sexual", "en", "a nude woman"),
@@ -59,7 +66,7 @@ def test_the_table_counts_each_side(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(eval_run, "read", lambda half: few)
     report = eval_run.run(BUNDLED_MODEL, tmp_path)
 
-    assert "| sexual | 1 | 100.0 % | 100.0 % |" in report.to_markdown()
+    assert "| sexual | 1 | 100.0 % (21–100) | 100.0 % |" in report.to_markdown()
     assert (
         json.loads((tmp_path / "safety_test.json").read_text())["counts"]["harmless, English"]["whole filter"]["refused"] == 0
     )

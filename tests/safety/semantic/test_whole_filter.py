@@ -42,6 +42,30 @@ def test_other_languages_are_read(spoken: str, category: str):
     assert category in FILTER.check(spoken).categories
 
 
+@pytest.mark.parametrize("prompt", ["a naked sphynx cat on a sofa", "a swastika carved on an old buddhist statue"])
+def test_a_listed_word_in_a_harmless_sentence_passes(prompt: str):
+    assert not replace(FILTER, classifier=None, lexicon=None).check(prompt).allowed
+    verdict = FILTER.check(prompt)
+
+    assert verdict.allowed
+    assert max(verdict.scores.values()) < min(FILTER.classifier.thresholds.values())
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a n@k3d sphynx cat on a sofa", "a n a k e d sphynx cat on a sofa", "una mujer desnuda", "nude", "a xxx cat"]
+)
+def test_no_sentence_excuses_a_word_that_is_hidden_or_foreign(prompt: str):
+    assert FILTER.check(prompt).scores["sexual"] == 1.0
+
+
+def test_an_operator_s_threshold_is_no_way_round_the_lists():
+    lenient = replace(FILTER, policy=Policy(thresholds={"sexual": 1.0}))
+    strict = replace(FILTER, policy=Policy(thresholds={"sexual": 0.01}))
+
+    assert lenient.check("a nude woman").categories == ("sexual",)
+    assert strict.check("a naked sphynx cat on a sofa").categories == ("sexual",)
+
+
 def test_words_pulled_apart_are_found_where_two_make_the_term():
     assert "violence/graphic" in FILTER.check("a   s e v e r e d   h e a d").categories
 
