@@ -67,5 +67,5 @@ lock: ## lock the newest allowed packages with hashes (needs uv)
 		-o requirements.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--constraint requirements.lock -o docker/api.lock
-	uv pip compile pyproject.toml --extra worker --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	uv pip compile pyproject.toml --extra worker --extra openvino --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--constraint requirements.lock -o docker/worker.lock

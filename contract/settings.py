@@ -179,6 +179,10 @@ class Settings(BaseSettings):
         default="fast",
         description="On a GPU: fast (bfloat16, last bits differ by company) or strict (float32, one shape, same pixels).",
     )
+    cpu_backend: Literal["torch", "openvino"] = Field(
+        default="torch",
+        description="On a CPU: torch, or openvino: the nets compiled by that package, if it is installed.",
+    )
     worker_threads: Count | None = Field(default=None, description="CPU threads of the model; empty: all cores.")
     worker_heartbeat_ttl_seconds: Annotated[int, Field(ge=2)] = Field(
         default=8, description="A worker silent for this long is taken for dead."

@@ -6,7 +6,8 @@
 # ├─ InpaintingError   a picture and mask that do not fit, or a model that cannot inpaint
 # ├─ LatentUnusable    a latent that cannot be read, or that is another model's
 # ├─ SourceUnfit       a picture that the operation cannot begin from
-# └─ PartMissing       a request for a part that the model folder does not have
+# ├─ PartMissing       a request for a part that the model folder does not have
+# └─ BackendUnusable   a way to compute that this machine does not offer
 
 
 class ModelError(Exception):
@@ -41,3 +42,10 @@ class LatentUnusable(ModelError):
 
 class SourceUnfit(ModelError):
     """A picture that the operation cannot begin from."""
+
+
+class BackendUnusable(ModelError):
+    """A way to compute that is not installed, or that this machine cannot follow."""
+
+    def __init__(self, why: str, way_out: str) -> None:
+        super().__init__(f"the nets cannot be compiled: {why}; {way_out}, or compute with torch")

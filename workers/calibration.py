@@ -33,6 +33,7 @@ class Setup(_Found):
     manifest_sha256: str
     device: str
     cuda_mode: str
+    cpu_backend: str = "torch"
     threads: int
     torch: str
 

@@ -89,9 +89,20 @@ def load_cascade(settings: Settings) -> CascadeStages:
     from models.errors import ModelError as BadModel
 
     try:
-        return CascadeStages(Cascade.load(settings.model_folder, device_of(settings), threads, settings.cuda_mode))
+        device = device_of(settings)
+        cascade = Cascade.load(settings.model_folder, device, threads, settings.cuda_mode)
+        if device == "cpu" and settings.cpu_backend == "openvino":
+            compile_for(cascade, settings)
+        return CascadeStages(cascade)
     except BadModel as error:
         raise ModelError(str(error)) from error
+
+
+def compile_for(cascade: Cascade, settings: Settings) -> None:
+    """Have a cascade on a CPU run compiled, by graphs that lie in the data folder. Raises models.errors.BackendUnusable."""
+    from models.compiled import Compiler, compile_nets
+
+    compile_nets(cascade, Compiler(settings.data_dir / "compiled", manifest_digest(settings.model_folder)))
 
 
 def setup_of(settings: Settings) -> Setup:
@@ -105,6 +116,7 @@ def setup_of(settings: Settings) -> Setup:
         manifest_sha256=manifest_digest(settings.model_folder),
         device=torch.cuda.get_device_name(device) if is_cuda else f"cpu {platform.machine()}",
         cuda_mode=settings.cuda_mode if is_cuda else "",
+        cpu_backend="" if is_cuda else settings.cpu_backend,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )

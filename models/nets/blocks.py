@@ -57,14 +57,14 @@ class AddedKVAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
         """x: (B, C, H, W). context: (B, L, context_dim). context_mask: (B, L) bool, True = attend. Returns (B, C, H, W)."""
-        pixels = self.group_norm(x).flatten(2).mT  # (B, H W, C)
+        pixels = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H W, C)
         q = self._heads(self.to_q(pixels))
         k = self._heads(torch.cat([self.add_k_proj(context), self.to_k(pixels)], dim=1))
         v = self._heads(torch.cat([self.add_v_proj(context), self.to_v(pixels)], dim=1))
         mask = nn.functional.pad(context_mask, (0, pixels.shape[1]), value=True)[:, None, None]  # (B, 1, 1, L + H W)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         merged: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
-        return x + merged.mT.reshape(x.shape)
+        return x + merged.transpose(1, 2).reshape(x.shape)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, S, head_dim)

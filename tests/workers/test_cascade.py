@@ -21,14 +21,20 @@ ROOMY = Budget(call_cost=100.0, patience_seconds=0.0, rows=64)
 
 
 @pytest.fixture(scope="module")
-def cascade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CascadeStages]:
+def cascade(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CascadeStages]:
+    """On the CPU backend that the test names, or torch."""
     import torch
 
     from tests.models.tiny import write_tiny_model
 
+    backend = getattr(request, "param", "torch")
+    if backend != "torch":
+        pytest.importorskip("openvino")
     threads = torch.get_num_threads()
     folder = write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
-    yield load_cascade(Settings(model_dir=folder, device="cpu", worker_threads=1))
+    settings = Settings(model_dir=folder, data_dir=folder.parent, device="cpu", worker_threads=1, cpu_backend=backend)
+    yield load_cascade(settings)
+    assert bool(list(folder.parent.glob("compiled/*.graph"))) == (backend != "torch")
     torch.set_num_threads(threads)
 
 
@@ -43,6 +49,7 @@ def order(name: str, **fields: object) -> Order:
     return Order(name, make_spec(**fields), float("inf"))
 
 
+@pytest.mark.parametrize("cascade", ["torch", "openvino"], indirect=True)
 def test_a_picture_is_the_same_alone_and_among_rows_at_other_timesteps(cascade, monkeypatch):
     engine = Engine(cascade, ROOMY)
     engine.admit(order("alone", seed=7, steps=6))

@@ -1,0 +1,181 @@
+"""Nets on a CPU compiled by OpenVINO: one static graph for each shape of a net's inputs, kept on disk for the next start.
+
+Eager torch spends much of a small net's time on starting operations; a graph that is known ahead starts fewer. Which kernels
+run is decided by shapes, threads and machine, never by a stopwatch, and calls come in buckets of fixed size: equal seeds give
+equal pixels in any company. They differ in their last bits from eager torch's, so all workers of a service must agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.cascade import Cascade
+from models.cuda import Bucketed
+from models.errors import BackendUnusable
+from models.row import DONE, DrawRequest
+from models.stages.decoder import DecoderStage
+from models.stages.prior import PriorStage
+from models.stages.upsampler import UpsamplerStage
+
+Precision = Literal["float32", "bfloat16"]
+HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+NETS = Path(__file__).resolve().parent / "nets"
+DIGEST_BYTES = 32
+PRIOR_LANES, DECODER_LANES, UPSAMPLER_LANES = (2, 4), (1, 2), (1,)
+"""Sizes of calls: a row's candidates or its picture, without and with guidance; more lanes go in further calls."""
+USUAL = DrawRequest(prompt="", seed=0, steps=1, guidance_scale=2.0, prior_steps=1, prior_guidance_scale=2.0, upsample_steps=1)
+
+
+def compile_nets(cascade: Cascade, compiler: Compiler) -> None:
+    """Have a cascade's diffusion nets run compiled, and make or read the graphs of a usual picture before the first job does.
+
+    Those of other shapes (no guidance, turbo, 1024 px) come when they are first asked for.
+    """
+    for name, stage in cascade.stages.items():
+        if isinstance(stage, PriorStage):
+            compiler.quicken(stage.net, name, PRIOR_LANES)
+        elif isinstance(stage, DecoderStage):
+            compiler.quicken(stage.unet, name, DECODER_LANES)
+        elif isinstance(stage, UpsamplerStage):
+            compiler.quicken(stage.net, name, UPSAMPLER_LANES)
+    row = cascade.admit(USUAL)
+    while row.stage != DONE and row.failure is None:
+        cascade.stages[row.stage].run([row])
+
+
+class Compiler:
+    """Has nets run as compiled graphs, which lie in `folder` once they are made."""
+
+    def __init__(self, folder: Path, model_digest: str, precision: Precision = "float32") -> None:
+        """folder: made when something is kept. model_digest: of the model folder. Threads are torch's, as they are now.
+
+        Raises BackendUnusable where the package is missing or this CPU does not compute in the precision.
+        """
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendUnusable("the package openvino is not installed", "install it, as unclip[openvino] does") from error
+        self._core = openvino.Core()
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bfloat16" and "BF16" not in capabilities:
+            raise BackendUnusable("this CPU does not compute in bfloat16", "choose float32")
+        self.folder = folder
+        self.options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            # Its own code generator dies, as of 2026.4, on a group norm that is scaled and shifted by another input.
+            "SNIPPETS_MODE": "DISABLE",
+        }
+        machine = (self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(capabilities))
+        sources = [path.read_bytes() for path in sorted(NETS.glob("*.py"))]
+        self._setup = repr((openvino.get_version(), torch.__version__, machine, self.options, model_digest, sources))
+
+    def quicken(self, net: nn.Module, part: str, lanes: Sequence[int]) -> None:
+        """Have a net run compiled, whoever calls it. part: its name among the model's. lanes: the sizes of calls."""
+        # The class's own forward pass: the instance's is what is set here.
+        net.forward = Bucketed(Graphs(self, Plain(net), part), lanes)
+
+    def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor]) -> Any:
+        """What computes a net at these shapes: an OpenVINO inference request.
+
+        Always read from its stored form, also when just made: a first start then computes as every later one.
+        """
+        shapes = [(tuple(each.shape), str(each.dtype)) for each in inputs]
+        key = hashlib.sha256(repr((self._setup, part, shapes)).encode()).hexdigest()
+        path = self.folder / f"{part}-{key[:32]}.graph"
+        stored = kept(path)
+        if stored is None:
+            stored = self._core.compile_model(converted(net, inputs), "CPU", self.options).export_model().getvalue()
+            keep(path, stored)
+        return self._core.import_model(stored, "CPU", self.options).create_infer_request()
+
+
+class Plain(nn.Module):
+    """A net by its class's forward pass, whatever was set on the instance."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The net's output."""
+        output: Tensor = type(self.net).forward(self.net, *inputs)
+        return output
+
+
+class Graphs:
+    """A net's forward pass as a graph for each shape of its inputs, made or read when that shape first comes."""
+
+    def __init__(self, compiler: Compiler, net: nn.Module, part: str) -> None:
+        self._compiler, self._net, self._part = compiler, net, part
+        self._requests: dict[tuple[object, ...], Any] = {}
+
+    def __call__(self, *inputs: Tensor | None) -> Tensor:
+        """Return the output, a copy of the graph's own buffer."""
+        from openvino import Tensor as Buffer
+
+        given = [each for each in inputs if each is not None]
+        key = tuple((each.shape, each.dtype) for each in given)
+        if key not in self._requests:
+            self._requests[key] = self._compiler.request(self._net, self._part, given)
+        request = self._requests[key]
+        for index, each in enumerate(given):
+            request.set_input_tensor(index, Buffer(each.contiguous().numpy(), shared_memory=True))
+        request.infer()
+        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+
+
+def converted(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """A net as an OpenVINO model at exactly these shapes.
+
+    By the frontend itself: the package's `convert_model` would report its use to the maker's telemetry.
+    """
+    from openvino import PartialShape
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that sizes become constants in a trace, which is what is wanted
+        example = tuple(each.detach().clone() for each in inputs)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        traced = TorchScriptPythonDecoder(net, example_input=example)  # named: it must outlive the conversion
+        model = frontend.convert(frontend.load(traced))
+    for node, each in zip(model.inputs, inputs, strict=True):
+        node.get_node().set_partial_shape(PartialShape(list(each.shape)))
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def kept(path: Path) -> bytes | None:
+    """What lies in a file behind its SHA-256; None where it is missing or not whole."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    digest, stored = found[:DIGEST_BYTES], found[DIGEST_BYTES:]
+    return stored if hashlib.sha256(stored).digest() == digest else None
+
+
+def keep(path: Path, stored: bytes) -> None:
+    """Write a file for `kept`, whole or not at all. Where the disk refuses, the next start makes it anew."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            try:
+                file.write(hashlib.sha256(stored).digest() + stored)
+                file.flush()
+                os.replace(file.name, path)
+            except OSError:
+                os.unlink(file.name)
+                raise

@@ -1,0 +1,88 @@
+"""Compiled nets draw what torch draws, the same at every start; what is wrong about the package is said in a typed error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import compiled
+from models.cascade import Cascade
+from models.compiled import Compiler, compile_nets
+from models.errors import BackendUnusable
+from models.row import DONE, DrawRequest
+from tests.models.tiny import DEFAULTS, add_second_upsampler, write_tiny_model
+
+GUIDED = DrawRequest(prompt="a red apple", seed=7, size_px=1024, **DEFAULTS)
+CLOSE_DB = 60.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return add_second_upsampler(write_tiny_model(tmp_path_factory.mktemp("compiled") / "model"), steps=2)
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Iterator[tuple[Path, np.ndarray]]:
+    """Where the graphs of the model lie, and what the cascade drew that made them."""
+    pytest.importorskip("openvino")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    graphs = folder.parent / "graphs"
+    yield graphs, draw(start(folder, graphs), GUIDED)
+    torch.set_num_threads(threads)
+
+
+def start(folder: Path, graphs: Path) -> Cascade:
+    cascade = Cascade.load(folder)
+    compile_nets(cascade, Compiler(graphs, "digest"))
+    return cascade
+
+
+def draw(cascade: Cascade, request: DrawRequest) -> np.ndarray:
+    row = cascade.admit(request)
+    while row.stage != DONE:
+        cascade.stages[row.stage].run([row])
+        assert row.failure is None
+    return cascade.picture(row)
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("a graph was made that should have been read")
+
+
+def test_compiled_nets_draw_what_torch_draws(folder, first):
+    error = np.mean((first[1].astype(float) - draw(Cascade.load(folder), GUIDED)) ** 2)
+    assert error == 0 or 10 * np.log10(255**2 / error) > CLOSE_DB
+
+
+def test_a_later_start_reads_the_graphs_and_draws_the_same_pixels(folder, first, monkeypatch):
+    graphs, picture = first
+    monkeypatch.setattr(compiled, "converted", refuse)
+    assert np.array_equal(draw(start(folder, graphs), GUIDED), picture)
+
+
+def test_a_graph_that_is_not_whole_is_made_anew(folder, first):
+    graphs, picture = first
+    cut = sorted(graphs.glob("decoder-*.graph"))[0]
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert np.array_equal(draw(start(folder, graphs), GUIDED), picture)
+    assert compiled.kept(cut) is not None
+    assert {path.suffix for path in graphs.iterdir()} == {".graph"}
+
+
+def test_graphs_of_another_model_are_not_taken(folder, first, monkeypatch):
+    monkeypatch.setattr(compiled, "converted", refuse)
+    with pytest.raises(AssertionError, match="should have been read"):
+        compile_nets(Cascade.load(folder), Compiler(first[0], "another digest"))
+
+
+def test_without_the_package_the_way_out_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendUnusable, match="openvino is not installed"):
+        Compiler(tmp_path, "digest")
