@@ -17,13 +17,17 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, now, utcformat
 
 from contract.ended import ENDED, MAX_ENTRIES, OPEN
+from contract.states import JobState
 
 AT_ONCE = 500
+LATELY = 2000
+"""Among how many of the newest entries an end is looked for that an earlier release told: it was so a few seconds ago."""
 ENDS = (None, "canceled", "stopped", "failed", "finished")
 """RQ's statuses of a job that has ended; None: it was deleted."""
 
-# Told once: the step that takes the job out of the hash is the one that tells. Whoever of ours ends a job, in this release or
-# the one before, notes when; RQ's tools do not, keep what they cancel for ever, and its name in the registry for no time.
+# Told once: the step that takes the job out of the hash is the one that tells. A worker of the release before may tell and
+# leave the job in the hash; one of a release still older does not tell. RQ's tools keep what they cancel for ever, and its name
+# in the registry for no time.
 # KEYS: open jobs, stream, job, registry of canceled jobs.
 # ARGV: job id, the time as RQ writes it, the same in seconds, how long to keep a job that does not say.
 TELL = f"""
@@ -33,10 +37,12 @@ local states = {{canceled = 'canceled', stopped = 'canceled', failed = 'failed',
 local state = status and states[status] or (not status and 'canceled')
 if not queue or not state then return false end
 redis.call('HDEL', KEYS[1], ARGV[1])
-local ended_at = redis.call('HGET', KEYS[3], 'ended_at')
-if ended_at and ended_at ~= '' then return false end
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', {LATELY})) do
+    if entry[2][2] == ARGV[1] and entry[2][4] == state then return false end
+end
 if status then
-    redis.call('HSET', KEYS[3], 'ended_at', ARGV[2])
+    local ended_at = redis.call('HGET', KEYS[3], 'ended_at')
+    if not ended_at or ended_at == '' then redis.call('HSET', KEYS[3], 'ended_at', ARGV[2]) end
     if redis.call('TTL', KEYS[3]) == -1 then
         local kept = tonumber(redis.call('HGET', KEYS[3], 'result_ttl') or '') or tonumber(ARGV[4])
         redis.call('EXPIRE', KEYS[3], kept)
@@ -59,16 +65,17 @@ class Untold:
         self._log = structlog.get_logger(__name__)
 
     def tell(self) -> Sequence[str]:
-        """Tell each such end, once, whoever else is doing the same. Returns the jobs."""
-        told = []
+        """Tell each such end, once, whoever else is doing the same. Returns the jobs that did not succeed."""
+        bad = []
         for job_id, queue in self._ended():
             at = now()
             keys = [OPEN, ENDED, Job.key_for(job_id), CanceledJobRegistry(queue, self._redis, serializer=JSONSerializer).key]
             state = self._tell(keys=keys, args=[job_id, utcformat(at), int(at.timestamp()), self._kept_seconds])
             if state is not None:
-                told.append(job_id)
-                self._log.warning("a job was ended by other tools than ours", job_id=job_id, state=as_text(state))
-        return told
+                if as_text(state) != JobState.SUCCEEDED:
+                    bad.append(job_id)
+                self._log.warning("a job was ended without a word, by other tools or an old release", job_id=job_id)
+        return bad
 
     def _ended(self) -> Iterator[tuple[str, str]]:
         """The open jobs that have ended, each with the name of its queue."""

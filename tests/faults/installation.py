@@ -35,6 +35,7 @@ from tests.faults.forge import Forge, ForgedProcess
 from tests.faults.ledger import Truth
 from tests.faults.proxy import FaultProxy, Link
 from tests.faults.receiver import Receiver
+from tests.faults.releases import model_of
 from tests.faults.servers import BUCKET, S3_KEY_ID, S3_SECRET, Bucket, DurableValkey
 from tests.workers.plain import PlainStages
 from workers.engine import Order
@@ -132,12 +133,15 @@ class Installation:
         if name in self.processes and self.processes[name].is_running:
             return
         settings = self.settings_of(self.valkey.url_through(self.to_queue[name].port), self.to_store[name].port)
+        other = self.shape.other_release if name == f"worker-{self.shape.workers - 1}" else None
+        if other is not None:
+            settings = settings.model_copy(update={"model_dir": model_of(other)})
         environment = environment_of(settings) | {
             "PLAIN_STEP_SECONDS": str(self.shape.step_seconds),
             VARIABLE: str(self.clocks[name].file),
         }
         module = PARTS.get(name, self.shape.worker_module)
-        forge = self.other_forge if name == f"worker-{self.shape.workers - 1}" else self.forge
+        forge = self.forge if other is None else self.other_forge
         self.processes[name] = forge.make(module, environment, self.folder / f"{name}.log")
         self.starts[name] += 1
 

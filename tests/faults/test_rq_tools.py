@@ -21,6 +21,7 @@ from contract.store import ImageStore
 from tests.faults.conftest import is_in_decoder, wait
 from tests.faults.installation import pictures_in
 from tests.workers.plain import make_spec
+from workers.untold import Untold
 
 
 def delete(job_id: str, connection: Redis) -> None:
@@ -88,3 +89,14 @@ def test_a_failed_job_that_a_tool_queues_again_runs_again(jobs, redis, rq_queue:
     assert jobs.fetch(job_id).state is JobState.FAILED
     assert redis.ttl(Job.key_for(job_id)) > 0
     assert (redis.exists(OPEN), redis.llen(rq_queue.key)) == (0, 0)
+
+
+def test_what_a_worker_of_an_earlier_release_told_is_not_told_again_and_what_it_did_not_tell_is(jobs, redis):
+    """The release before told, and knew of no open jobs; one still older told nothing."""
+    spoken, silent = (jobs.submit(make_spec(seed=seed)).id for seed in range(2))
+    for job_id in (spoken, silent):
+        redis.hset(Job.key_for(job_id), mapping={"status": "finished", "ended_at": "2026-11-23T00:00:00.000000Z"})
+    redis.xadd(ENDED, {"job": spoken, "state": "succeeded", "queue": "interactive:local"})
+    assert Untold(redis).tell() == []
+    assert [ends(redis, job_id) for job_id in (spoken, silent)] == [{JobState.SUCCEEDED: 1}] * 2
+    assert not redis.exists(OPEN)
