@@ -18,12 +18,13 @@ OFF = {"UNCLIP_PROVENANCE": "off", "UNCLIP_PICTURE_FILTER": "off", "UNCLIP_LOG_L
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was asked for. tell: is given a line about each block."""
+    """What a run was asked for. seconds: of each load that runs for a time. tell: is given a line about each block."""
 
     model: Path
     threads: int
     blocks: int
     device: str
+    seconds: float
     tell: Callable[[str], None]
 
 
@@ -72,6 +73,16 @@ def submit(plan: Plan) -> Sequence[Line]:
     return [Line("submit rate over an endpoint that only enqueues, one core", str(ratio), "≥ 0.7", ratio.low >= 0.7, beside)]
 
 
+def filters(plan: Plan) -> Sequence[Line]:
+    """The prompt filter's part in that."""
+    from bench.filters import filter_cost
+
+    cost = filter_cost(plan.blocks, plan.tell)
+    added = f"{cost.new_ms - cost.remembered_ms:.1f} ms of processor time added to {cost.remembered_ms:.1f}"
+    beside = f"{added}; p50 {cost.new_p50_ms:.1f} ms, p99 {cost.new_p99_ms:.1f} ms, one caller"
+    return [Line("submits a second of new prompts over one remembered", str(cost.rate), "stated", None, beside)]
+
+
 def mixed(plan: Plan) -> Sequence[Line]:
     """Mixed parameters in shared calls."""
     from bench.mixed import load, mixed_over_alike
@@ -113,11 +124,46 @@ def watchers(plan: Plan) -> Sequence[Line]:
     return [Line("pictures a second with 1,000 watchers over without", str(ratio), "≥ 0.95", ratio.low >= 0.95, beside)]
 
 
+def overload(plan: Plan) -> Sequence[Line]:
+    """Ten times the capacity."""
+    from bench.overload import ROOM, TIMES
+    from bench.overload import overload as overloaded
+
+    seen = overloaded(plan.seconds, plan.tell)
+    load = f"{TIMES} times {seen.capacity:.2f} jobs a second for {plan.seconds:.0f} s, room for {ROOM}"
+    ratio, beside = seen.admitted / seen.calm, f"{seen.admitted:.1f} s against {seen.calm:.1f} s, 99th percentiles"
+    counts = f"{seen.asked} asked, {seen.taken} taken, {seen.failed} answered otherwise or not at all"
+    refused_in_time = seen.refusal_ms < 50 and not seen.failed
+    return [
+        Line(
+            f"overload: refused within, 99th percentile; {load}",
+            f"{seen.refusal_ms:.0f} ms",
+            "< 50 ms",
+            refused_in_time,
+            counts,
+        ),
+        Line("overload: an admitted job over one in a full queue", f"{ratio:.2f}", "≤ 1.5", ratio <= 1.5, beside),
+        Line("overload: the API's memory, last quarter over second", f"{seen.memory:.3f}", "≤ 1.05", seen.memory <= 1.05),
+        Line("overload: seconds until a job is taken and drawn", f"{seen.recovery:.1f}", "≤ 30", seen.recovery <= 30),
+    ]
+
+
+def flood(plan: Plan) -> Sequence[Line]:
+    """One key floods, another must not feel it."""
+    from bench.flood import FLOOD
+    from bench.flood import flood as flooded
+
+    alone, beside = flooded(plan.seconds, plan.tell)
+    ratio, seconds = beside / alone, f"{beside:.2f} s against {alone:.2f} s"
+    what = f"a key's jobs beside another's flood of {FLOOD} over alone, 95th percentile"
+    return [Line(what, f"{ratio:.2f}", "≤ 2", ratio <= 2, seconds)]
+
+
 BENCHES: dict[str, Callable[[Plan], Sequence[Line]]] = {
-    "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "mixed": mixed, "join": join,
-    "watchers": watchers, "recovery": recovery
+    "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "filters": filters, "mixed": mixed, "join": join,
+    "watchers": watchers, "overload": overload, "flood": flood, "recovery": recovery
 }  # fmt: skip
-LONG = ("recovery",)
+LONG = ("overload", "flood", "recovery")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,9 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the model")
     parser.add_argument("--blocks", type=int, default=9, help="measured blocks of each comparison")
+    parser.add_argument("--seconds", type=float, default=120, help="how long an overload, or either half of a flood, lasts")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for bench.md and bench.json")
     asked = parser.parse_args(arguments)
-    plan = Plan(asked.model, asked.threads, asked.blocks, asked.device, lambda line: print(f"  {line}", file=sys.stderr))
+    plan = Plan(
+        asked.model, asked.threads, asked.blocks, asked.device, asked.seconds, lambda line: print(f"  {line}", file=sys.stderr)
+    )
     from bench.machine import describe
 
     lines: list[Line] = []

@@ -47,6 +47,11 @@ class Part:
         for thread in os.listdir(f"/proc/{self.process.pid}/task"):
             os.sched_setaffinity(int(thread), cores)
 
+    def processor_seconds(self) -> float:
+        """What the process has had of the processor so far, whoever else wanted it."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """Ask the process to end, and make it."""
         if self.process.poll() is None:
