@@ -197,18 +197,23 @@ def test_a_job_s_own_webhook_hears_of_that_job_alone(rig: Rig, receiving: Callab
 
 
 @pytest.mark.parametrize("answer", [500, 302, 404, 429, 199])
-def test_what_is_not_taken_is_tried_again_under_the_same_id(rig: Rig, receiving: Callable[..., Receiver], answer: int) -> None:
-    receiver = receiving(answer, 204) if answer != 199 else receiving(400, 204)
+def test_what_is_not_taken_for_hours_is_tried_again_under_the_same_id(
+    rig: Rig, receiving: Callable[..., Receiver], answer: int
+) -> None:
+    receiver = receiving(*[answer if answer != 199 else 400] * 5, 204)
     rig.hears(receiver)
     rig.end_a_job()
-    assert rig.send() == 1
-    assert rig.send() == 0
-    rig.now += 1.2 * DELAYS_SECONDS[0] + 1
+    began = rig.now
+    for wait_seconds in DELAYS_SECONDS[:5]:
+        assert rig.send() == 1
+        assert rig.send() == 0
+        rig.now += 1.2 * wait_seconds + 1
+    assert rig.now - began > 2 * 3600
     assert rig.send() == 1
     rig.now += 10 * 24 * 3600
     assert rig.send() == 0
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
-    assert len({headers["webhook-timestamp"] for headers, _ in receiver.got}) == 2
+    assert len({headers["webhook-timestamp"] for headers, _ in receiver.got}) == 6
 
 
 def test_it_is_given_up_after_more_than_a_day(rig: Rig, receiving: Callable[..., Receiver], redis: Redis) -> None:
