@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from contract.ended import ENDED, read_entries
+from contract.errors import JobNotFound
 from contract.queue import JobQueue, connect
 from contract.record import JobRecord
 from contract.settings import Settings
@@ -221,8 +222,9 @@ class Installation:
 
     def _have_all_ended(self) -> bool:
         for job_id in self._ids() - self._ended:
-            if not self.jobs.fetch(job_id).state.is_terminal:
-                return False
+            with suppress(JobNotFound):  # it ended, and its time was up, since its name was read
+                if not self.jobs.fetch(job_id).state.is_terminal:
+                    return False
             self._ended.add(job_id)
         return True
 

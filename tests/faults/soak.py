@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -104,7 +105,14 @@ def growth(samples: list[Sample]) -> list[str]:
     quarter = len(samples) // 4
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     problems = []
-    for name in ("worker_mib", "api_mib", "worker_files", "api_files", "keys"):
+    # Keys are those of the jobs that are kept, and how many those are goes with how quickly the machine draws.
+    kept = [RETENTION_SECONDS * (b.jobs - a.jobs) / (b.seconds - a.seconds) for a, b in pairwise(samples)]
+    each = [sample.keys / max(1.0, count) for sample, count in zip(samples[1:], kept, strict=True)]
+    if (after := statistics.median(each[-quarter:])) > (
+        before := statistics.median(each[quarter : 2 * quarter])
+    ) * SLACK_OF_COUNTS:
+        problems.append(f"keys of one job grew from {before:.2f} to {after:.2f}")
+    for name in ("worker_mib", "api_mib", "worker_files", "api_files"):
         before = statistics.median(getattr(sample, name) for sample in early)
         after = statistics.median(getattr(sample, name) for sample in late)
         most = before + MEMORY_SLACK_MIB if name.endswith("_mib") else before * SLACK_OF_COUNTS + 5
