@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.table import Line, write
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "weights"
-OFF = {"UNCLIP_PROVENANCE": "off", "UNCLIP_PICTURE_FILTER": "off", "UNCLIP_LOG_LEVEL": "info"}
+OFF = {"UNCLIP_CONTENT_CREDENTIALS": "off", "UNCLIP_PICTURE_FILTER": "off"}
 
 
 @dataclass(frozen=True)

