@@ -202,7 +202,7 @@ class ContentBlocked(RequestError):
         if stage == "output":
             told, param = f"the picture filter kept back every picture ({', '.join(categories)}); rephrase the prompt", None
         else:
-            thing = "prompt" if "prompt" in (param or "") else "text" if "words" in (param or "") else "picture"
+            thing = "prompt" if "prompt" in (param or "") else "picture"
             told = f"the content filter refused this {thing} ({', '.join(categories)}); send another"
         super().__init__(told, param=param)
         self.categories = tuple(categories)

@@ -94,14 +94,14 @@ class BoxMask(_Frozen):
     boxes: Annotated[tuple[tuple[Share, Share, Share, Share], ...], Field(min_length=1, max_length=MAX_BOXES)]
 
 
-class WordMask(_Frozen):
+class PromptMask(_Frozen):
     """What is to be painted anew, in words; the worker finds it."""
 
-    kind: Literal["words"] = "words"
-    words: Prompt
+    kind: Literal["prompt"] = "prompt"
+    prompt: Prompt
 
 
-Mask = Annotated[ImageMask | BoxMask | WordMask, Field(discriminator="kind")]
+Mask = Annotated[ImageMask | BoxMask | PromptMask, Field(discriminator="kind")]
 
 
 class Spec(_Frozen):
@@ -275,7 +275,7 @@ class InpaintSpec(_PriorSpec):
     @property
     def words(self) -> tuple[str, ...]:
         """The prompt, and the words of the mask."""
-        return (self.prompt, self.mask.words) if isinstance(self.mask, WordMask) else (self.prompt,)
+        return (self.prompt, self.mask.prompt) if isinstance(self.mask, PromptMask) else (self.prompt,)
 
 
 class UpscaleSpec(Spec):

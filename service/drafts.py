@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from contract.errors import InvalidMask
-from contract.spec import AnySpec, BoxMask, ImageMask, ImageSource, LatentSource, PromptSource, Spec, WordMask
+from contract.spec import AnySpec, BoxMask, ImageMask, ImageSource, LatentSource, PromptMask, PromptSource, Spec
 from service.admission import Admission, Room
 from service.drawing import PictureRequest
 from service.jobs.requests import InpaintJob, InterpolateJob
@@ -54,11 +54,13 @@ class Drafts:
             return ImageSource(id=(await self._take(image, key, "image")).id)
         return PromptSource(prompt=self.admission.checked_words(request.prompt, "prompt"))
 
-    async def _mask(self, request: InpaintJob, picture: Input, key: str, given: Input | None) -> ImageMask | BoxMask | WordMask:
+    async def _mask(
+        self, request: InpaintJob, picture: Input, key: str, given: Input | None
+    ) -> ImageMask | BoxMask | PromptMask:
         if request.mask_boxes is not None:
             return BoxMask(boxes=tuple((box[0], box[1], box[2], box[3]) for box in request.mask_boxes))
-        if request.mask_words is not None:
-            return WordMask(words=self.admission.checked_words(request.mask_words, "mask_words"))
+        if request.mask_prompt is not None:
+            return PromptMask(prompt=self.admission.checked_words(request.mask_prompt, "mask_prompt"))
         mask = given
         if mask is None and request.mask is not None:
             paints = request.mask_paints or "transparent"

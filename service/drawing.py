@@ -100,7 +100,7 @@ class PictureRequest(BaseModel):
     @property
     def words(self) -> list[tuple[str, str]]:
         """Whatever the request says in words: field and text."""
-        found = [(name, getattr(self, name, None)) for name in ("prompt", "source_prompt", "mask_words")]
+        found = [(name, getattr(self, name, None)) for name in ("prompt", "source_prompt", "mask_prompt")]
         return [(name, text) for name, text in found if text is not None]
 
     @property

@@ -121,7 +121,7 @@ def inpaint(
     prompt: Annotated[str, typer.Argument(help="What the picture shall show.")],
     mask: Annotated[str | None, typer.Option(help="A picture: white is painted anew  [default: what is transparent]")] = None,
     box: Annotated[list[str] | None, typer.Option(help="left,top,right,bottom as shares; may be repeated.")] = None,
-    words: Annotated[str | None, typer.Option(help="What is to be painted anew, in words.")] = None,
+    mask_prompt: Annotated[str | None, typer.Option(help="What is to be painted anew, in words.")] = None,
     canvas: Annotated[float | None, typer.Option(min=1, max=4, help="Paint around the picture, on a canvas so large.")] = None,
     guidance_mode: Annotated[str | None, typer.Option(help="constant, interval or oscillating.")] = None,
     n: Count = None,
@@ -145,7 +145,7 @@ def inpaint(
         "guidance_scale": guidance_scale,
         "guidance_mode": guidance_mode,
     }
-    own = {"prompt": prompt, "mask_boxes": boxes(box or []), "mask_words": words, "canvas": canvas}
+    own = {"prompt": prompt, "mask_boxes": boxes(box or []), "mask_prompt": mask_prompt, "canvas": canvas}
 
     def fields(client: UnclipClient) -> dict[str, Any]:
         masked = {} if mask is None else {"mask": image(client, mask), "mask_paints": "white"}

@@ -255,7 +255,7 @@ def _with_mask(cascade: Cascade, order: Order) -> Shared:
     elif isinstance(spec.mask, BoxMask):
         mask = box_mask(spec.mask.boxes, picture.shape[0])
     else:
-        mask = found = find_mask(cascade, picture, spec.mask.words)
+        mask = found = find_mask(cascade, picture, spec.mask.prompt)
     picture, mask = on_canvas(picture, mask, spec.size_px, spec.canvas)
     if not mask.any():
         raise CannotDraw("the mask leaves nothing to paint; make a part of it white", "invalid_mask")

@@ -174,15 +174,15 @@ class InpaintJob(JobOptions, PriorRequest):
     mask_boxes: Boxes | None = Field(
         default=None, description="Instead of a mask: boxes, left, top, right, bottom, as shares of the sides."
     )
-    mask_words: str | None = Field(default=None, description="Instead of a mask: words for it.", examples=[None])
+    mask_prompt: str | None = Field(default=None, description="Instead of a mask: words for it.", examples=[None])
     canvas: Annotated[float, Field(ge=1, le=4, allow_inf_nan=False)] | None = Field(
         default=None, description="Set the picture in the middle of a canvas so many times its size, and paint around it."
     )
 
     @model_validator(mode="after")
     def _has_one_mask(self) -> Self:
-        if sum(value is not None for value in (self.mask, self.mask_boxes, self.mask_words)) > 1:
-            raise InvalidParameter("mask", "only one of mask, mask_boxes and mask_words should be given")
+        if sum(value is not None for value in (self.mask, self.mask_boxes, self.mask_prompt)) > 1:
+            raise InvalidParameter("mask", "only one of mask, mask_boxes and mask_prompt should be given")
         for left, top, right, bottom in self.mask_boxes or ():
             if left >= right or top >= bottom:
                 raise InvalidParameter("mask_boxes", "a box should be left, top, right and bottom, with some room between")

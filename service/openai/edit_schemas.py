@@ -61,7 +61,7 @@ class EditRequest(_OnPicture, PriorRequest):
     )
     mask_paints: Literal["transparent", "white"] | None = Field(default=None, description="What of the mask is painted anew.")
     mask_boxes: Boxes | None = Field(default=None, description="Instead of a mask: boxes, as shares of the sides. JSON only.")
-    mask_words: str | None = Field(default=None, description="Instead of a mask: words for it.")
+    mask_prompt: str | None = Field(default=None, description="Instead of a mask: words for it.")
     canvas: Annotated[float, Field(ge=1, le=4, allow_inf_nan=False)] | None = Field(
         default=None, description="Paint around the picture, on a canvas so many times its size."
     )
@@ -77,7 +77,7 @@ class EditRequest(_OnPicture, PriorRequest):
 
     def is_masked(self, has_mask_file: bool) -> bool:
         """True when the request itself says what is painted anew."""
-        said = (self.mask_reference, self.mask_boxes, self.mask_words)
+        said = (self.mask_reference, self.mask_boxes, self.mask_prompt)
         return has_mask_file or any(value is not None for value in said) or (self.canvas or 1) > 1
 
     def job(self, is_masked: bool) -> InpaintJob | EditJob:

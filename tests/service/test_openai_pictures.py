@@ -111,9 +111,9 @@ def test_boxes_and_words_are_masks_too(client: TestClient, painter: Painter, que
     picture = data_url(file_of(halves()))
     with painter.at_work():
         boxes = client.post(EDITS, json={"image": picture, "mask_boxes": [[0, 0, 0.5, 1]], "prompt": "a hat"})
-        words = client.post(EDITS, files={"image": file_of(halves())}, data={"mask_words": "the head", "prompt": "a hat"})
+        words = client.post(EDITS, files={"image": file_of(halves())}, data={"mask_prompt": "the head", "prompt": "a hat"})
     assert spec_of(boxes, queue).mask.boxes == ((0.0, 0.0, 0.5, 1.0),)
-    assert spec_of(words, queue).mask.words == "the head"
+    assert spec_of(words, queue).mask.prompt == "the head"
 
 
 def test_a_picture_that_is_not_square_is_told_of(client: TestClient, painter: Painter) -> None:

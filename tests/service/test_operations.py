@@ -115,9 +115,9 @@ def test_an_edit_by_words(client: TestClient, queue: JobQueue, picture: str) -> 
     [
         ({"mask": data_url(file_of(hole()))}, "image"),
         ({"mask_boxes": [[0, 0, 0.5, 0.5]]}, "boxes"),
-        ({"mask_words": "the hat"}, "words"),
+        ({"mask_prompt": "the hat"}, "prompt"),
     ],
-    ids=["image", "boxes", "words"],
+    ids=["image", "boxes", "prompt"],
 )
 def test_painting_a_part_anew(client: TestClient, queue: JobQueue, picture: str, fields: dict[str, Any], kind: str) -> None:
     spec = spec_of(client, queue, "inpaint", image=picture, prompt="a hat", guidance_mode="oscillating", **fields)
@@ -227,7 +227,7 @@ def test_a_private_address_is_not_called(client: TestClient, queue: JobQueue) ->
         ("inpaint", {"image": "PICTURE", "prompt": "a", "mask_boxes": [[0, 0, 1]]}, (400, "invalid_value", "mask_boxes.0")),
         (
             "inpaint",
-            {"image": "PICTURE", "prompt": "a", "mask_words": "b", "mask": "PICTURE"},
+            {"image": "PICTURE", "prompt": "a", "mask_prompt": "b", "mask": "PICTURE"},
             (400, "invalid_value", "mask"),
         ),
         ("inpaint", {"image": "PICTURE", "prompt": "a", "mask": data_url(file_of(halves()))}, (400, "invalid_mask", "mask")),
@@ -250,7 +250,7 @@ def test_a_wrong_request_is_refused(
     [
         ("edit", {"prompt": "hardcore porn"}, "prompt"),
         ("edit", {"prompt": "a", "source_prompt": "hardcore porn"}, "source_prompt"),
-        ("inpaint", {"prompt": "a", "mask_words": "hardcore porn"}, "mask_words"),
+        ("inpaint", {"prompt": "a", "mask_prompt": "hardcore porn"}, "mask_prompt"),
     ],
 )
 def test_all_words_pass_the_filter_before_any_picture_is_read(
