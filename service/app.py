@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from contract.settings import Settings
 from service.authentication import Authentication
 from service.callers import bearer
+from service.description import serve_description
 from service.errors import KEY_REFUSALS, add_error_handlers, errors
 from service.health import endpoints as health
 from service.images import endpoints as images
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)
+    serve_description(app)
     return app
 
 
