@@ -86,12 +86,12 @@ class Compiler:
         # The class's own forward pass: the instance's is what is set here.
         net.forward = Bucketed(Graphs(self, Plain(net), part), lanes)
 
-    def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor]) -> Any:
+    def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor | None]) -> Any:
         """What computes a net at these shapes: an OpenVINO inference request.
 
         Always read from its stored form, also when just made: a first start then computes as every later one.
         """
-        shapes = [(tuple(each.shape), str(each.dtype)) for each in inputs]
+        shapes = [None if each is None else (tuple(each.shape), str(each.dtype)) for each in inputs]
         key = hashlib.sha256(repr((self._setup, part, shapes)).encode()).hexdigest()
         path = self.folder / f"{part}-{key[:32]}.graph"
         stored = kept(path)
@@ -108,7 +108,7 @@ class Plain(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor | None) -> Tensor:
         """The net's output."""
         output: Tensor = type(self.net).forward(self.net, *inputs)
         return output
@@ -125,19 +125,34 @@ class Graphs:
         """Return the output, a copy of the graph's own buffer."""
         from openvino import Tensor as Buffer
 
-        given = [each for each in inputs if each is not None]
-        key = tuple((each.shape, each.dtype) for each in given)
+        # Held until the graph has run: the request knows where they lie, and keeps none of them.
+        given = [each.contiguous() for each in inputs if each is not None]
+        key = tuple(None if each is None else (each.shape, each.dtype) for each in inputs)
         if key not in self._requests:
-            self._requests[key] = self._compiler.request(self._net, self._part, given)
+            self._requests[key] = self._compiler.request(self._net, self._part, inputs)
         request = self._requests[key]
         for index, each in enumerate(given):
-            request.set_input_tensor(index, Buffer(each.contiguous().numpy(), shared_memory=True))
+            request.set_input_tensor(index, Buffer(each.numpy(), shared_memory=True))
         request.infer()
         return torch.from_numpy(request.get_output_tensor(0).data.copy())
 
 
-def converted(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """A net as an OpenVINO model at exactly these shapes.
+class Without(nn.Module):
+    """A net of which some inputs are None, as a net of the others: a graph's inputs are tensors."""
+
+    def __init__(self, net: nn.Module, is_given: Sequence[bool]) -> None:
+        super().__init__()
+        self.net, self.is_given = net, tuple(is_given)
+
+    def forward(self, *given: Tensor) -> Tensor:
+        """The net's output."""
+        rest = iter(given)
+        output: Tensor = self.net(*(next(rest) if is_given else None for is_given in self.is_given))
+        return output
+
+
+def converted(net: nn.Module, inputs: Sequence[Tensor | None]) -> Any:
+    """A net as an OpenVINO model at exactly these shapes; what is None is no input of it.
 
     By the frontend itself: the package's `convert_model` would report its use to the maker's telemetry.
     """
@@ -147,11 +162,13 @@ def converted(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
 
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that sizes become constants in a trace, which is what is wanted
-        example = tuple(each.detach().clone() for each in inputs)
+        given = [each for each in inputs if each is not None]
+        example = tuple(each.detach().clone() for each in given)
         frontend = FrontEndManager().load_by_framework("pytorch")
-        traced = TorchScriptPythonDecoder(net, example_input=example)  # named: it must outlive the conversion
+        whole = Without(net, [each is not None for each in inputs])
+        traced = TorchScriptPythonDecoder(whole, example_input=example)  # named: it must outlive the conversion
         model = frontend.convert(frontend.load(traced))
-    for node, each in zip(model.inputs, inputs, strict=True):
+    for node, each in zip(model.inputs, given, strict=True):
         node.get_node().set_partial_shape(PartialShape(list(each.shape)))
     model.validate_nodes_and_infer_types()
     return model

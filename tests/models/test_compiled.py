@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from torch import Tensor, nn
+
 from models import compiled
 from models.cascade import Cascade
-from models.compiled import Compiler, compile_nets
+from models.compiled import Compiler, Graphs, compile_nets
 from models.errors import BackendUnusable
 from models.row import DONE, DrawRequest
 from tests.models.tiny import DEFAULTS, add_second_upsampler, write_tiny_model
@@ -80,6 +82,30 @@ def test_graphs_of_another_model_are_not_taken(folder, first, monkeypatch):
     monkeypatch.setattr(compiled, "converted", refuse)
     with pytest.raises(AssertionError, match="should have been read"):
         compile_nets(Cascade.load(folder), Compiler(first[0], "another digest"))
+
+
+class Weighed(nn.Module):
+    def forward(self, x: Tensor, added: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        x = x if added is None else x + added
+        return x if times is None else x * times
+
+
+@pytest.fixture
+def weighed(tmp_path: Path) -> Graphs:
+    pytest.importorskip("openvino")
+    return Graphs(Compiler(tmp_path, "digest"), Weighed(), "weighed")
+
+
+def test_inputs_that_lie_turned_in_memory_are_read_as_they_are(weighed):
+    """The graph reads them where they lie, and what was laid straight for it has to last until it has."""
+    one, other = (torch.rand(300, 200).mT for _ in range(2))
+    assert torch.equal(weighed(one, other), one + other)
+
+
+def test_a_graph_is_of_the_inputs_that_are_given(weighed):
+    one, other = torch.rand(3, 2), torch.rand(3, 2)
+    assert torch.equal(weighed(one, other, None), one + other)
+    assert torch.equal(weighed(one, None, other), one * other)
 
 
 def test_without_the_package_the_way_out_is_said(monkeypatch, tmp_path):
