@@ -111,9 +111,11 @@ class PromptFilter:
         scores = dict.fromkeys(CATEGORIES, 0.0)
         thresholds: dict[str, float] = {}
         if self.classifier is not None:
-            scores = self.classifier.scores(self.meaning(prompt))
+            meaning = self.meaning(prompt)
+            scores = self.classifier.scores(meaning)
             thresholds = {**self.classifier.thresholds, **self.policy.thresholds}
-            for category in self._excusable(prompt, found):
+            # What it has not read it cannot excuse.
+            for category in self._excusable(prompt, found) if self.classifier.reads_whole(meaning) else ():
                 # The operator's threshold may make this stricter; it is no way round the lists.
                 least = min(thresholds[category], self.classifier.thresholds[category])
                 scores[category] = self.classifier.beside_listed(scores[category])

@@ -6,11 +6,13 @@ Fitted by `training/prompt_filter/fit.py`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
@@ -48,15 +50,25 @@ class Classifier:
 
     @classmethod
     def load(cls, tower: SentenceTower) -> Self:
-        """Read what was fitted, 2 MB. Raises TowerMissing when it was fitted on another tower."""
+        """Read what was fitted, 2 MB. Raises TowerMissing when it is damaged, or was fitted on another tower."""
         folder = files("safety") / "semantic"
+        try:
+            with as_file(folder) as path:
+                return cls._read(tower, path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TowerMissing(f"the classifier of prompts in {folder} cannot be read: {error!r}") from error
+
+    @classmethod
+    def _read(cls, tower: SentenceTower, folder: Path) -> Self:
         page = json.loads((folder / PAGE).read_text("utf-8"))
         if page["tower_sha256"] != tower.digest:
             raise TowerMissing(
                 "the classifier of prompts was fitted on another sentence tower than the one in the model folder"
             )
-        with as_file(folder / TENSORS) as path:
-            stored = read_tensors(path)
+        # A damaged number may be none, which is beyond no threshold: such a classifier would let everything pass.
+        if page["tensors_sha256"] != hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest():
+            raise ValueError(f"{TENSORS} is damaged")
+        stored = read_tensors(folder / TENSORS)
         scale = stored["references" + SCALE].astype(np.float32)
         return cls(
             tower=tower,
@@ -72,9 +84,28 @@ class Classifier:
         """The score of each category, 0 to 1, over the windows of a prompt's plain words; no words, no score."""
         if not words:
             return dict.fromkeys(CATEGORIES, 0.0)
-        logits = nearness(self.tower.embed(windows(words)), self.references, self.gamma) @ self.heads + self.biases
+        read = self.tower.embed(self._texts(words)[:MAX_WINDOWS])
+        logits = nearness(read, self.references, self.gamma) @ self.heads + self.biases
         highest = 1 / (1 + np.exp(-logits.max(0)))
         return {category: float(score) for category, score in zip(CATEGORIES, highest, strict=True)}
+
+    def reads_whole(self, words: Sequence[str]) -> bool:
+        """True where every word of a prompt counts in its scores."""
+        return len(self._texts(words)) <= MAX_WINDOWS
+
+    def _texts(self, words: Sequence[str]) -> list[str]:
+        """The windows, those of long words cut again: the tower does not read a text to its end that has too many tokens."""
+        texts: list[str] = []
+        left = windows(words)[::-1]
+        while left:
+            text = left.pop()
+            cut = text.split()
+            if len(cut) == 1 or self.tower.reads_whole(text):
+                texts.append(text)
+            else:
+                half = len(cut) // 2
+                left += [" ".join(cut[half:]), " ".join(cut[:half])]
+        return texts
 
     def beside_listed(self, score: float) -> float:
         """The score of a category, raised because a listed word of it stands in the sentence."""
@@ -89,7 +120,6 @@ def nearness(x: npt.NDArray[Number], references: npt.NDArray[Number], gamma: flo
 
 
 def windows(words: Sequence[str]) -> list[str]:
-    """Cut plain words into texts that the tower reads whole; at most MAX_WINDOWS, the last as long as what is left."""
+    """Cut plain words into texts that overlap, the last as long as what is left."""
     starts = range(0, max(1, len(words) - WINDOW_WORDS + STRIDE_WORDS), STRIDE_WORDS)
-    cuts = [" ".join(words[start : start + WINDOW_WORDS]) for start in starts]
-    return cuts[:MAX_WINDOWS]
+    return [" ".join(words[start : start + WINDOW_WORDS]) for start in starts]

@@ -79,6 +79,10 @@ class SentenceTower:
         except Exception as error:  # the tokenizer's library raises bare Exceptions
             raise TowerMissing(f"the sentence tower in {folder} cannot be read: {error}") from error
 
+    def reads_whole(self, text: str) -> bool:
+        """True where a text ends before MAX_TOKENS."""
+        return not self.tokenizer.encode(text).overflowing
+
     def embed(self, texts: Sequence[str]) -> Floats:
         """Mean of the token states of each text, at length 1; (B, 384). What is beyond MAX_TOKENS is not read."""
         encodings = self.tokenizer.encode_batch(list(texts))

@@ -8,6 +8,7 @@ look-alikes, none seen by the fit that scored it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ def main() -> None:
     save_file(tensors, OUT / "heads.safetensors")
     page = {
         "tower_sha256": tower.digest,
+        "tensors_sha256": hashlib.sha256((OUT / "heads.safetensors").read_bytes()).hexdigest(),
         "gamma": GAMMA,
         "listed_logit": LISTED_LOGIT,
         "thresholds": dict.fromkeys(CATEGORIES, round(1 / (1 + float(np.exp(-threshold))), 4)),

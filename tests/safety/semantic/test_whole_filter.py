@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from contract.settings import BUNDLED_MODEL
 from safety.policy import Policy
 from safety.prompt_filter import PromptFilter
-from safety.semantic.classifier import WINDOW_WORDS, Classifier, windows
+from safety.semantic import classifier
+from safety.semantic.classifier import PAGE, TENSORS, WINDOW_WORDS, Classifier, windows
 from safety.semantic.tower import SentenceTower, TowerMissing
 
 FILTER = PromptFilter.load(BUNDLED_MODEL)
@@ -58,6 +61,18 @@ def test_no_sentence_excuses_a_word_that_is_hidden_or_foreign(prompt: str):
     assert FILTER.check(prompt).scores["sexual"] == 1.0
 
 
+# Of many tokens: a text of few such words is longer than what the tower reads.
+LONG_WORDS = "otorhinolaryngology psychophysiology immunoelectrophoresis chlorofluorocarbons magnetohydrodynamics "
+
+
+@pytest.mark.parametrize(
+    "before", ["a mosaic of " + 2 * LONG_WORDS + "and ", "a cat on a mat in a big red hat " * 140 + "and "]
+)
+def test_what_the_classifier_does_not_read_it_does_not_excuse(before: str):
+    """A listed word behind more than it reads, in one window or in all."""
+    assert "sexual" in FILTER.check(before + "and a naked woman on a bed").categories
+
+
 def test_an_operator_s_threshold_is_no_way_round_the_lists():
     lenient = replace(FILTER, policy=Policy(thresholds={"sexual": 1.0}))
     strict = replace(FILTER, policy=Policy(thresholds={"sexual": 0.01}))
@@ -100,6 +115,18 @@ def test_heads_of_another_tower_are_not_used():
             Classifier.load(tower)
     finally:
         tower.digest = digest
+
+
+@pytest.mark.parametrize("name", [PAGE, TENSORS])
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: data[:-64] + b"\xff" * 64])
+def test_damaged_heads_are_not_used(name, damage, tmp_path, monkeypatch):
+    """Bytes of ones are numbers that are none, and no such score is beyond a threshold."""
+    folder = tmp_path / "semantic"
+    shutil.copytree(Path(classifier.__file__).parent, folder)
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    monkeypatch.setattr(classifier, "files", lambda _: tmp_path)
+    with pytest.raises(TowerMissing, match="cannot be read"):
+        Classifier.load(FILTER.classifier.tower)
 
 
 def test_a_text_without_words_scores_nothing():
