@@ -7,6 +7,7 @@ it tells. One that is still in there and has ended, or is gone, was ended by som
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import cast
 
 import structlog
@@ -16,10 +17,12 @@ from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import as_text, now, utcformat
 
-from contract.ended import ENDED, MAX_ENTRIES, OPEN
+from contract.ended import ENDED, MAX_ENTRIES, OPEN, read_entries
 from contract.states import JobState
 
 AT_ONCE = 500
+AT_MOST = 2000
+"""How many ends one pass tells: whoever empties a queue of ten thousand must not keep a worker from saying that it is alive."""
 LATELY = 2000
 """Among how many of the newest entries an end is looked for that an earlier release told: it was so a few seconds ago."""
 ENDS = (None, "canceled", "stopped", "failed", "finished")
@@ -29,7 +32,8 @@ ENDS = (None, "canceled", "stopped", "failed", "finished")
 # leave the job in the hash; one of a release still older does not tell. RQ's tools keep what they cancel for ever, and its name
 # in the registry for no time.
 # KEYS: open jobs, stream, job, registry of canceled jobs.
-# ARGV: job id, the time as RQ writes it, the same in seconds, how long to keep a job that does not say.
+# ARGV: job id, the time as RQ writes it, the same in seconds, how long to keep a job that does not say, then the ends of the
+# job that were told already …
 TELL = f"""
 local queue = redis.call('HGET', KEYS[1], ARGV[1])
 local status = redis.call('HGET', KEYS[3], 'status')
@@ -37,8 +41,8 @@ local states = {{canceled = 'canceled', stopped = 'canceled', failed = 'failed',
 local state = status and states[status] or (not status and 'canceled')
 if not queue or not state then return false end
 redis.call('HDEL', KEYS[1], ARGV[1])
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', {LATELY})) do
-    if entry[2][2] == ARGV[1] and entry[2][4] == state then return false end
+for i = 5, #ARGV do
+    if ARGV[i] == state or not status then return false end
 end
 if status then
     local ended_at = redis.call('HGET', KEYS[3], 'ended_at')
@@ -67,18 +71,19 @@ class Untold:
     def tell(self) -> Sequence[str]:
         """Tell each such end, once, whoever else is doing the same. Returns the jobs that did not succeed."""
         bad = []
-        for job_id, queue in self._ended():
+        for job_id, queue, told in islice(self._ended(), AT_MOST):
             at = now()
             keys = [OPEN, ENDED, Job.key_for(job_id), CanceledJobRegistry(queue, self._redis, serializer=JSONSerializer).key]
-            state = self._tell(keys=keys, args=[job_id, utcformat(at), int(at.timestamp()), self._kept_seconds])
+            args: list[str | int] = [job_id, utcformat(at), int(at.timestamp()), self._kept_seconds, *told]
+            state = self._tell(keys=keys, args=args)
             if state is not None:
                 if as_text(state) != JobState.SUCCEEDED:
                     bad.append(job_id)
                 self._log.warning("a job was ended without a word, by other tools or an old release", job_id=job_id)
         return bad
 
-    def _ended(self) -> Iterator[tuple[str, str]]:
-        """The open jobs that have ended, each with the name of its queue."""
+    def _ended(self) -> Iterator[tuple[str, str, Sequence[str]]]:
+        """The open jobs that have ended, each with the name of its queue and the ends that were told of it lately."""
         cursor = -1
         while cursor != 0:
             cursor, found = self._redis.hscan(OPEN, max(0, cursor), count=AT_ONCE)
@@ -87,6 +92,24 @@ class Untold:
                 for job_id, _ in names:
                     pipe.hget(Job.key_for(job_id), "status")
                 answers = pipe.execute()
-            for name, status in zip(names, answers, strict=True):
-                if (None if status is None else as_text(status)) in ENDS:
-                    yield name
+            ended = [
+                name
+                for name, status in zip(names, answers, strict=True)
+                if (None if status is None else as_text(status)) in ENDS
+            ]
+            # Read after the statuses: whoever tells of an end writes both in one step.
+            told = self._told() if ended else {}
+            for job_id, queue in ended:
+                yield job_id, queue, told.get(job_id, ())
+
+    def _told(self) -> dict[str, list[str]]:
+        """The ends among the newest entries, by job; not those before it last began, for RQ's tools may queue it again."""
+        found: dict[str, list[str]] = {}
+        begun: set[str] = set()
+        newest = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._redis.xrevrange(ENDED, count=LATELY))
+        for entry in read_entries(newest):
+            if entry.state is JobState.RUNNING:
+                begun.add(entry.job_id)
+            elif entry.job_id not in begun:
+                found.setdefault(entry.job_id, []).append(entry.state.value)
+        return found

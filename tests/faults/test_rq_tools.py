@@ -93,10 +93,30 @@ def test_a_failed_job_that_a_tool_queues_again_runs_again(jobs, redis, rq_queue:
 
 def test_what_a_worker_of_an_earlier_release_told_is_not_told_again_and_what_it_did_not_tell_is(jobs, redis):
     """The release before told, and knew of no open jobs; one still older told nothing."""
-    spoken, silent = (jobs.submit(make_spec(seed=seed)).id for seed in range(2))
+    spoken, silent, gone = (jobs.submit(make_spec(seed=seed)).id for seed in range(3))
     for job_id in (spoken, silent):
         redis.hset(Job.key_for(job_id), mapping={"status": "finished", "ended_at": "2026-11-23T00:00:00.000000Z"})
-    redis.xadd(ENDED, {"job": spoken, "state": "succeeded", "queue": "interactive:local"})
+    for job_id in (spoken, gone):
+        redis.xadd(ENDED, {"job": job_id, "state": "succeeded", "queue": "interactive:local"})
+    redis.delete(Job.key_for(gone))
     assert Untold(redis).tell() == []
-    assert [ends(redis, job_id) for job_id in (spoken, silent)] == [{JobState.SUCCEEDED: 1}] * 2
+    assert [ends(redis, job_id) for job_id in (spoken, silent, gone)] == [{JobState.SUCCEEDED: 1}] * 3
     assert not redis.exists(OPEN)
+
+
+def test_an_end_before_the_last_beginning_is_not_the_end_that_is_looked_for(jobs, redis):
+    job_id = jobs.submit(make_spec()).id
+    for state in ("failed", "running"):
+        redis.xadd(ENDED, {"job": job_id, "state": state, "queue": "interactive:local"})
+    redis.delete(Job.key_for(job_id))
+    assert Untold(redis).tell() == [job_id]
+    assert ends(redis, job_id) == {JobState.FAILED: 1, JobState.CANCELED: 1}
+
+
+def test_a_queue_that_was_emptied_is_told_of_without_a_walk_through_the_stream_for_each_job(jobs, redis):
+    """A worker that tells does not say meanwhile that it is alive."""
+    for number in range(100):
+        redis.hset(OPEN, f"{number:032x}", "interactive:local")
+    redis.config_resetstat()
+    assert len(Untold(redis).tell()) == 100
+    assert redis.info("commandstats")["cmdstat_xrevrange"]["calls"] == 1
