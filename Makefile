@@ -48,7 +48,7 @@ soak: setup ## ten thousand tiny jobs: memory, open files and keys must stay fla
 fuzz: setup ## fuzz the whole HTTP API, more than 10,000 cases (ARGS="--examples 50 --seed 2" for another run)
 	@$(VENV) -m tests.service.fuzzing $(ARGS)
 
-bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="submit filters overload flood" for some); 10 to 20 minutes
+bench: setup ## speed as ratios of arms measured in one run, on the CPU (ARGS="submit filters overload flood bombs" for some); 10 to 20 minutes
 	@$(VENV) -m bench $(ARGS)
 
 bench-recovery: setup ## seconds until a killed worker's job runs again, against stock RQ; up to 20 minutes

@@ -159,11 +159,30 @@ def flood(plan: Plan) -> Sequence[Line]:
     return [Line(what, f"{ratio:.2f}", "≤ 2", ratio <= 2, seconds)]
 
 
+def bombs(plan: Plan) -> Sequence[Line]:
+    """One key uploads bombs, another must not feel it."""
+    from bench.bombs import bombs as bombed
+
+    seen = bombed(plan.blocks, plan.tell)
+    answers = ", ".join(f"{times} of {status}" for status, times in sorted(seen.answers.items()))
+    lines = []
+    for kind in ("submit", "upload"):
+        beside, alone = seen.p99(seen.beside, kind), seen.p99(seen.alone, kind)
+        ratio, sent = beside / alone, sum(len(block.seconds[kind]) for block in seen.alone)
+        told = f"{beside:.0f} ms against {alone:.0f} ms, {sent} each; answers to the bombs: {answers}"
+        what = f"an {kind} beside another key's bombs over without, 99th percentile".replace("an submit", "a submit")
+        lines.append(Line(what, f"{ratio:.2f}", "< 2", ratio < 2, told))
+    most, before = max(block.memory_mib for block in seen.beside), seen.before.memory_mib
+    told = f"{most:.0f} against {before:.0f} MiB, the most after any request"
+    what = "bombs: the API's resident memory beside them over before the first"
+    return [*lines, Line(what, f"{most / before:.3f}", "stated", None, told)]
+
+
 BENCHES: dict[str, Callable[[Plan], Sequence[Line]]] = {
     "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "filters": filters, "mixed": mixed, "join": join,
-    "watchers": watchers, "overload": overload, "flood": flood, "recovery": recovery
+    "watchers": watchers, "overload": overload, "flood": flood, "bombs": bombs, "recovery": recovery
 }  # fmt: skip
-LONG = ("overload", "flood", "recovery")
+LONG = ("overload", "flood", "bombs", "recovery")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench import __main__ as benches
-from bench import flood, overload, submit
+from bench import bombs, flood, overload, submit
 from bench.stack import Stack
 
 
@@ -18,6 +18,11 @@ def test_a_variable_that_is_no_setting_stops_the_bench(tmp_path, name):
 
 @pytest.mark.parametrize("settings", [benches.OFF, overload.SETTINGS, flood.SETTINGS])
 def test_bare_arms_have_no_credentials_and_no_picture_filter(tmp_path, settings):
-    bare, full = Stack(tmp_path, settings).settings, Stack(tmp_path, submit.SETTINGS).settings
+    bare = Stack(tmp_path, settings).settings
     assert (bare.content_credentials, bare.picture_filter) == ("off", False)
+
+
+@pytest.mark.parametrize("settings", [{}, submit.SETTINGS, bombs.SETTINGS])
+def test_other_arms_have_both(tmp_path, settings):
+    full = Stack(tmp_path, settings).settings
     assert (full.content_credentials, full.picture_filter) == ("on", True)
