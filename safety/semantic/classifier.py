@@ -94,10 +94,13 @@ class Classifier:
         return len(self._texts(words)) <= MAX_WINDOWS
 
     def _texts(self, words: Sequence[str]) -> list[str]:
-        """The windows, those of long words cut again: the tower does not read a text to its end that has too many tokens."""
+        """The windows, those of long words cut again: the tower does not read a text to its end that has too many tokens.
+
+        One more than MAX_WINDOWS tells that there are more: a text without end is not cut to its end.
+        """
         texts: list[str] = []
         left = windows(words)[::-1]
-        while left:
+        while left and len(texts) <= MAX_WINDOWS:
             text = left.pop()
             cut = text.split()
             if len(cut) == 1 or self.tower.reads_whole(text):

@@ -13,7 +13,7 @@ from contract.settings import BUNDLED_MODEL
 from safety.policy import Policy
 from safety.prompt_filter import PromptFilter
 from safety.semantic import classifier
-from safety.semantic.classifier import PAGE, TENSORS, WINDOW_WORDS, Classifier, windows
+from safety.semantic.classifier import MAX_WINDOWS, PAGE, TENSORS, WINDOW_WORDS, Classifier, windows
 from safety.semantic.tower import SentenceTower, TowerMissing
 
 FILTER = PromptFilter.load(BUNDLED_MODEL)
@@ -105,6 +105,13 @@ def test_windows_cover_every_word():
 
     assert set(" ".join(cut).split()) == set(words)
     assert max(len(one.split()) for one in cut) <= WINDOW_WORDS
+
+
+def test_a_text_without_end_is_not_cut_to_its_end(monkeypatch):
+    asked = []
+    monkeypatch.setattr(SentenceTower, "reads_whole", lambda _, text: asked.append(text) or True)
+    assert not FILTER.classifier.reads_whole(["word"] * 100_000)
+    assert len(asked) <= MAX_WINDOWS + 1
 
 
 def test_heads_of_another_tower_are_not_used():
