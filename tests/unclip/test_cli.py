@@ -23,14 +23,18 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_is_quick():
-    run("--help")  # the first run may have to compile
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        assert run("--help").returncode == 0
-        seconds.append(time.monotonic() - began)
+    """Hardly more than the library that prints it takes to load, in turns: 0.26 s against 0.15 s when this was written."""
 
-    assert min(seconds) < 0.5
+    def seconds(*arguments: str) -> float:
+        began = time.monotonic()
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True, timeout=60)
+        return time.monotonic() - began
+
+    run("--help")  # the first run may have to compile
+    arms = [(seconds("-m", "unclip", "--help"), seconds("-c", "import typer; from rich import print")) for _ in range(4)]
+    of_help, of_library = (min(arm) for arm in zip(*arms, strict=True))
+
+    assert of_help < 3 * of_library
 
 
 @pytest.mark.parametrize("module", ["unclip.cli", "unclip.supervisor", "unclip.generate", "service.main"])
