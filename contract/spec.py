@@ -26,6 +26,8 @@ OUTPUT_FORMATS = ("png", "jpeg", "webp")
 MAX_USER_CHARACTERS = 256
 FAITHFUL: Mapping[str, float] = {"guidance_scale": 1.0, "steps": 50}
 """Defaults where a picture is to come back as it was: inversion runs without guidance, and guidance would leave its way."""
+EDITED: Mapping[str, float] = {"guidance_scale": 8.0, "steps": 50}
+"""Those of a text diff, whose guidance is the scale times theta, so none at theta 0."""
 LOCAL_KEY = "local"
 """Stands for the caller where no API keys are set up."""
 
@@ -231,19 +233,21 @@ class InterpolateSpec(_PriorSpec):
         return tuple(source.prompt for source in self.sources if isinstance(source, PromptSource))
 
 
-class EditSpec(Spec):
+class EditSpec(_PriorSpec):
     """Edit a picture by a text diff (DALL·E 2, §3.3): slerp from z_i to norm(z_t - z_t0) by `theta`, from the inverted x_T.
 
-    `source_prompt`: what the picture shows now; None: the worker finds it. With `frames`, theta runs from 0 to `theta`.
+    z_t and z_t0 are the prior's z_i of both captions. Guidance leads away from the picture as it is, towards the prompt, by
+    `guidance_scale` times theta. `source_prompt`: what the picture shows now; None: the worker finds it. With `frames`, theta
+    runs from 0 to `theta`.
     """
 
-    own_defaults: ClassVar[Mapping[str, float]] = FAITHFUL
+    own_defaults: ClassVar[Mapping[str, float]] = EDITED
 
     operation: Literal["edit"] = "edit"
     source: PictureSource
     prompt: Prompt
     source_prompt: Prompt | None = None
-    theta: Share = 0.35
+    theta: Share = 0.5
     frames: FrameCount | None = None
     animation: Animation | None = None
     inversion_steps: Steps = 50

@@ -40,7 +40,9 @@ def _of_a_row(spec: AnySpec) -> float:
 
 
 def _prior(spec: AnySpec) -> float:
-    if not isinstance(spec, GenerateSpec | InterpolateSpec | InpaintSpec) or getattr(spec, "conditioning", "prior") != "prior":
+    if not isinstance(spec, GenerateSpec | InterpolateSpec | InpaintSpec | EditSpec):
+        return 0.0
+    if getattr(spec, "conditioning", "prior") != "prior":
         return 0.0
     steps = spec.prior_steps if spec.prior == "diffusion" else AUTOREGRESSIVE_STEPS
     return steps * spec.prior_candidates * _calls(spec.prior_guidance_scale) * PRIOR

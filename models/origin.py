@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Bipartite:
-    """z_i, (1, D), and x_T, (1, 3, 64, 64), which is None where each picture draws its own from its seed."""
+    """z_i, (1, D), and x_T, (1, 3, 64, 64), which is None where each picture draws its own from its seed.
+
+    z_away: (1, D), z_i of a picture that guidance leads away from, in place of nothing.
+    """
 
     z_i: Tensor
     x_T: Tensor | None
+    z_away: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +100,24 @@ class Mixed:
 
 @dataclass(frozen=True, eq=False)
 class Turned:
-    """From the first source with its z_i turned towards a text diff z_d, (1, D), by `theta` of the way (DALL·E 2, §3.3)."""
+    """From the first source with its z_i turned by `theta` of the way towards a text diff (DALL·E 2, §3.3).
 
-    z_d: Tensor
+    The other two sources are captions: of what shall be seen, and of what is. Theirs is the prior's z_i, where DALL·E 2 takes
+    z_t: CLIP's embeddings of captions lie apart from those of pictures, and their difference points elsewhere.
+    """
+
     theta: float
 
     def __call__(self, found: Sequence[Bipartite]) -> Bipartite:
-        """x_T stays as it is."""
-        return Bipartite(slerp(found[0].z_i, self.z_d, self.theta), found[0].x_T)
+        """x_T stays as it is; guidance leads away from the first source. At 0 it is that source."""
+        source, target, shown = found
+        if self.theta == 0:
+            return source
+        return Bipartite(slerp(source.z_i, text_diff(target.z_i, shown.z_i), self.theta), source.x_T, source.z_i)
 
 
 def text_diff(z_t: Tensor, z_t0: Tensor) -> Tensor:
-    """z_d = norm(z_t - z_t0), of z_i's own length sqrt(D) (DALL·E 2, §3.3). z_t, z_t0: (B, D).
+    """z_d = norm(z_t - z_t0), as long as z_t (DALL·E 2, §3.3). z_t, z_t0: (B, D).
 
     Two captions that CLIP takes for one give no direction: z_d is then z_t.
     """

@@ -65,7 +65,8 @@ class Row:
     what of the stage's picture shall stay. origin, aim: the job's sources, and how this row sets out from them; None for a row
     that begins with its caption. texts: captions whose z_i the prior draws, the row's own where empty; prior_found: what it
     drew, (1, D) each. inverted: (K, 3, 64, 64), x_T of the origin's pictures. x_T: (1, 3, 64, 64), from where the decoder set
-    out, set before it where it is not for the seed to say. start: (1, 3, 64, 64), the picture that a strength below 1 begins
+    out, set before it where it is not for the seed to say. z_away: (1, D), z_i of what guidance leads away from; None: nothing.
+    away: what the decoder computed of it. start: (1, 3, 64, 64), the picture that a strength below 1 begins
     at. tiles: of a large picture in an upsampler. note: whatever the one who admitted the row wants to find with it at its end.
     failure: why this row cannot go on; its neighbours are not touched.
     """
@@ -92,10 +93,18 @@ class Row:
     prior_found: tuple[Tensor, ...] = ()
     inverted: Tensor | None = None
     x_T: Tensor | None = None
+    z_away: Tensor | None = None
+    away: tuple[Tensor, ...] = ()
     start: Tensor | None = None
     tiles: Tiles | None = None
     note: object = None
     failure: str | None = None
+
+    @property
+    def noise_seed(self) -> int:
+        """Of the noise of its stage's steps: while it finds what all rows of its job share, their origin's."""
+        is_finding = self.origin is not None and self.origin.found is None
+        return self.origin.seed if self.origin is not None and is_finding else self.request.seed
 
     @property
     def truncated_tokens(self) -> int:

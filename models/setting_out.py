@@ -47,6 +47,13 @@ def origin_of(cascade: Cascade, sources: Sequence[Source], seed: int, *, is_inve
     return origin
 
 
+def add_captions(cascade: Cascade, origin: Origin, captions: Sequence[str]) -> None:
+    """Put captions behind the sources of a job of which no row was admitted yet; the prior draws their z_i."""
+    for place, caption in enumerate(captions, start=len(origin.sources)):
+        origin.texts[place] = cascade.text.encode([caption])
+    origin.sources = (*origin.sources, *(Source(prompt=caption) for caption in captions))
+
+
 def admit_from(cascade: Cascade, request: DrawRequest, origin: Origin, aim: Aim) -> Row:
     """Stand a row of a job before its first step: the first one finds what is to be found, the others wait for it.
 
@@ -93,7 +100,7 @@ def _draw(cascade: Cascade, row: Row, found: Sequence[Bipartite]) -> None:
     if row.aim is None:
         raise AssertionError("a row with sources has no aim")
     begun = row.aim(found)
-    row.z_i, row.x_T = begun.z_i, begun.x_T
+    row.z_i, row.x_T, row.z_away = begun.z_i, begun.x_T, begun.z_away
     cascade.stages[next(name for name in row.route if name not in FINDING)].enter(row)
 
 

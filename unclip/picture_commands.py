@@ -94,7 +94,7 @@ def edit(
     picture: Picture,
     prompt: Annotated[str, typer.Argument(help="What the picture shall show.")],
     source_prompt: Annotated[str | None, typer.Option("--from", help="What it shows now  [default: found]")] = None,
-    theta: Annotated[float | None, typer.Option(min=0, max=1, help="How far to go  [default: 0.35]")] = None,
+    theta: Annotated[float | None, typer.Option(min=0, max=1, help="How far to go  [default: 0.5]")] = None,
     frames: Frames = None,
     animation: Animation = None,
     inversion_steps: InversionSteps = None,

@@ -28,8 +28,6 @@ from workers.engine import CannotDraw, Order, Picture
 from workers.pictures import Mask, box_mask, mask_picture, on_canvas, read_mask, read_picture, resized_mask
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from models.cascade import Cascade
     from models.latent import Latent
     from models.origin import Aim, Origin, Source
@@ -41,7 +39,7 @@ class Shared:
     """What all rows of a job have in common, found out once.
 
     picture: the source's pixels; where a part is painted anew, at the output's size, with `mask`. found_mask: shown to the
-    caller, who gave only words. z_d: the text diff. source_prompt: what the source was taken to show.
+    caller, who gave only words. source_prompt: what the source was taken to show.
     """
 
     origin: Origin | None = None
@@ -49,7 +47,6 @@ class Shared:
     picture: Picture | None = None
     mask: Mask | None = None
     found_mask: Picture | None = None
-    z_d: Tensor | None = None
     source_prompt: str | None = None
 
 
@@ -99,7 +96,7 @@ def steps_of(cascade: Cascade, spec: AnySpec) -> Mapping[str, int]:
         return cascade.steps(request)
     is_inverted = not isinstance(spec, VarySpec) or spec.inversion == "ddim"
     pictures = is_inverted and any(isinstance(source, ImageSource) for source in sources_of(spec))
-    prompts = any(isinstance(source, PromptSource) for source in sources_of(spec))
+    prompts = isinstance(spec, EditSpec) or any(isinstance(source, PromptSource) for source in sources_of(spec))
     return steps_from(cascade, request, pictures=pictures, prompts=prompts)
 
 
@@ -125,7 +122,15 @@ def request_of(spec: AnySpec, index: int, shared: Shared) -> DrawRequest:
         return replace(request, prompt=latent.prompt, eta=latent.eta, seed=(latent.seed + index) % 2**32) if latent else request
     if isinstance(spec, UpscaleSpec):
         return request
-    return replace(request, eta=0.0, inversion_steps=spec.inversion_steps)
+    request = replace(request, eta=0.0, inversion_steps=spec.inversion_steps)
+    return _edited(spec, place_of(spec, index), request) if isinstance(spec, EditSpec) else request
+
+
+def _edited(spec: EditSpec, theta: float | None, request: DrawRequest) -> DrawRequest:
+    """By theta the picture is led away from what it shows: not at all at 0, where it is told nothing and comes back."""
+    if not theta:
+        return replace(request, guidance_scale=1.0, guidance_mode="constant")
+    return replace(request, prompt=spec.prompt, guidance_scale=spec.guidance_scale * theta)
 
 
 def _common(spec: Spec, index: int) -> dict[str, Any]:
@@ -142,7 +147,7 @@ def _common(spec: Spec, index: int) -> dict[str, Any]:
 
 
 def _prior(spec: AnySpec) -> dict[str, Any]:
-    if not isinstance(spec, GenerateSpec | InterpolateSpec | InpaintSpec):
+    if not isinstance(spec, GenerateSpec | InterpolateSpec | InpaintSpec | EditSpec):
         return {"prior_steps": 1, "prior_guidance_scale": 1.0}
     return {
         "prior": spec.prior,
@@ -168,7 +173,7 @@ def aim_of(spec: AnySpec, at: float | None, shared: Shared) -> Aim:
     if isinstance(spec, InterpolateSpec):
         return Mixed(spec.weights) if spec.weights is not None else Along(_certain(at))
     if isinstance(spec, EditSpec):
-        return Turned(_certain(shared.z_d), _certain(at))
+        return Turned(_certain(at))
     return Stay()
 
 
@@ -217,18 +222,18 @@ def _with_origin(cascade: Cascade, order: Order) -> Shared:
 
 def _with_diff(cascade: Cascade, order: Order) -> Shared:
     """For edit."""
-    from models.origin import text_diff
+    from models.setting_out import add_captions, origin_of
 
     spec = order.spec
     if not isinstance(spec, EditSpec):
         raise TypeError(f"{spec.operation} has no text diff")
-    shared = _with_origin(cascade, order)
-    origin = _certain(shared.origin)
-    z_i = origin.embeds[0] if origin.embeds else _certain(shared.latent).z_i
-    shared.source_prompt = spec.source_prompt or cascade.captions.nearest(z_i)
-    target, source = (cascade.text.encode([words]).embeds for words in (spec.prompt, shared.source_prompt))
-    shared.z_d = text_diff(target, source)
-    return shared
+    source = _source(spec.source, order)
+    # What words mean is no matter of the seed: each of several pictures can be drawn alone by its own.
+    origin = origin_of(cascade, [source], seed=0)
+    z_i = origin.embeds[0] if origin.embeds else _certain(source.latent).z_i
+    shown = spec.source_prompt or cascade.captions.nearest(z_i)
+    add_captions(cascade, origin, (spec.prompt, shown))
+    return Shared(origin=origin, latent=source.latent, source_prompt=shown)
 
 
 def _with_picture(cascade: Cascade, order: Order) -> Shared:

@@ -20,9 +20,9 @@ from evals.quality.report import Figure, Report
 from models.cascade import Cascade, to_pixels
 from models.errors import ModelError
 from models.latent import Latent
-from models.origin import Aim, Along, Origin, Source, Stay, Turned, text_diff
+from models.origin import Aim, Along, Origin, Source, Stay, Turned
 from models.row import DONE, WAITING, DrawRequest, Row
-from models.setting_out import admit_from, origin_of
+from models.setting_out import add_captions, admit_from, origin_of
 from training.data.compose import compose
 from training.data.phrasing import with_article
 from training.data.scene_maker import SceneMaker, Shares
@@ -34,6 +34,8 @@ SIZE_PX = 64
 RENDERS_SEED = 90_210
 """Of the placements, which training drew others of."""
 STEPS = 50
+EDIT_GUIDANCE = 8.0
+"""Guidance of a text diff at theta 1, as a request gets it that leaves it out."""
 FAMILIAR = Shares(
     kinds={"single": 1}, styles={"flat": 1}, concepts={"familiar": 1}, backdrops={"white": 1}, recoloured=0.0, names_style=0.0,
     small=0.0, large_sizes=(0.86, 0.98),
@@ -83,7 +85,7 @@ class Shot:
 
     def told(self) -> list[Any]:
         """All that decides its pixels, as plain JSON values."""
-        turned = [self.target, self.source, self.theta] if self.theta else []
+        turned = [self.target, self.source, self.theta, EDIT_GUIDANCE, "by the prior"] if self.theta else []
         began = [digest(one.pixels) for one in self.begins]
         return ["shot", began, self.share, turned, self.is_inverted, self.inversion_steps, dict(self.changes)]
 
@@ -159,18 +161,20 @@ class Bench:
         return Report(part, self.cascade.name, self.kept.manifest, settings, list(figures), dict(tables), list(details))
 
     def _begun(self, shot: Shot) -> Row:
-        request = self.request(**shot.changes)
+        told = {"prompt": shot.target, "guidance_scale": EDIT_GUIDANCE * shot.theta} if shot.theta else {}
+        request = self.request(**told, **shot.changes)
         if shot.is_inverted:
             sources = [Source(latent=self.latent(one, shot.inversion_steps)) for one in shot.begins]
         else:
             sources = [Source(picture=one.pixels) for one in shot.begins]
         origin = origin_of(self.cascade, sources, seed=0, is_inverted=shot.is_inverted)
+        if shot.theta:
+            add_captions(self.cascade, origin, (shot.target, shot.source))
         return admit_from(self.cascade, request, origin, self._aim(shot))
 
     def _aim(self, shot: Shot) -> Aim:
         if shot.theta:
-            z_t, z_t0 = (self.cascade.text.encode([words]).embeds for words in (shot.target, shot.source))
-            return Turned(text_diff(z_t, z_t0), shot.theta)
+            return Turned(shot.theta)
         return Stay() if shot.share is None else Along(shot.share)
 
     def _inverted(self, renders: Sequence[Render], steps: int) -> list[Latent]:

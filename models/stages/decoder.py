@@ -38,7 +38,7 @@ class DecoderStage(DiffusionStage):
     ) -> None:
         """empty: features of the empty caption, which with the learned embedding stand for a dropped condition."""
         super().__init__(sampling, device, bucket)
-        self.unet, self.text_proj = unet, text_proj
+        self.unet, self.text_proj, self.empty = unet, text_proj, empty
         with torch.inference_mode():
             self.nothing = self.condition(text_proj.without_image(1), empty)
 
@@ -74,6 +74,7 @@ class DecoderStage(DiffusionStage):
     def enter(self, row: Row) -> None:
         """Project z_i and the caption once for all steps; set out from the row's x_T, or from its seed's."""
         row.given = self.condition(present(row.z_i), row.text)
+        row.away = self.nothing if row.z_away is None else self.condition(row.z_away, self.empty)
         row.known = row.request.inpainting.at(SIZE_PX, self.device) if row.request.inpainting else None
         if row.x_T is None:
             stream = self.noise_name or self.name
@@ -85,11 +86,13 @@ class DecoderStage(DiffusionStage):
 
     def predict(self, rows: Sequence[Row], x_t: Tensor, at: Coefficients) -> Tensor:
         """The net's output of every row, (B, 3, 64, 64), guided; rows without guidance meet the net once."""
-        scale = torch.tensor([self.guidance(row) for row in rows], device=self.device)
+        scales = [self.guidance(row) for row in rows]
+        scale = torch.tensor(scales, device=self.device)
+        led = [row for row, own in zip(rows, scales, strict=True) if own != 1]
         guided = (scale != 1).nonzero().flatten()
         x = self.net_input(x_t, [row.known for row in rows])
         lanes = torch.cat([torch.arange(len(rows), device=self.device), guided])
-        given = [row.given for row in rows] + [self.nothing] * len(guided)
+        given = [row.given for row in rows] + [row.away for row in led]
         in_time, context, mask = (torch.cat(parts) for parts in zip(*given, strict=True))
         output: Tensor = self.unet(x[lanes], at.timestep[lanes], in_time, context, mask)
         cond, uncond = output[: len(rows)], output[len(rows) :]

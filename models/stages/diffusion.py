@@ -58,7 +58,7 @@ class DiffusionStage(Stage):
 
     def begin(self, row: Row, shape: tuple[int, ...], streams: Sequence[str]) -> None:
         """Stand the row at step 0 with x_T from its seed, one lane per noise stream."""
-        self.stand(row, torch.stack([noise(row.request.seed, stream, 0, shape) for stream in streams]).to(self.device))
+        self.stand(row, torch.stack([noise(row.noise_seed, stream, 0, shape) for stream in streams]).to(self.device))
 
     def stand(self, row: Row, x_t: Tensor) -> None:
         """Stand the row at step 0 of its plan. x_t: (lanes, …).
@@ -105,7 +105,7 @@ class DiffusionStage(Stage):
             shape = like.shape[1:]
             if plan_of(row).is_stochastic:
                 streams = [f"{self.name}/{lane}" for lane in range(count)]
-                parts += [noise(row.request.seed, stream, row.step + 1, shape) for stream in streams]
+                parts += [noise(row.noise_seed, stream, row.step + 1, shape) for stream in streams]
             else:
                 parts += [torch.zeros(shape)] * count
         return torch.stack(parts).to(self.device)

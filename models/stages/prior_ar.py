@@ -49,7 +49,7 @@ class PriorARStage(Stage):
         row.stage, row.step, row.steps, row.plan = self.name, 0, self.steps(row.request), None
         request = row.request
         streams = [self.name, *(f"{self.name}/{number}" for number in range(1, request.prior_candidates))]
-        chances = torch.stack([uniform(request.seed, stream, 0, 1 + row.steps) for stream in streams]).to(self.device)
+        chances = torch.stack([uniform(row.noise_seed, stream, 0, 1 + row.steps) for stream in streams]).to(self.device)
         chances = chances.repeat(len(captions(row)), 1)
         texts = [text for text in captions(row) for _ in streams]
         texts += [] if request.prior_guidance_scale == 1 else [self.empty] * len(texts)

@@ -77,7 +77,7 @@ class Stage(ABC):
 def finish(row: Row) -> None:
     """Mark a row done and let go of what its last stage needed."""
     row.stage, row.step, row.steps, row.plan, row.x_t, row.x_0 = DONE, 0, 0, None, None, None
-    row.given, row.known = (), None
+    row.given, row.away, row.known = (), (), None
 
 
 def present(tensor: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from contract.spec import (
     EditSpec,
     EncodeSpec,
     FrameCount,
+    Guidance,
     InpaintSpec,
     InterpolateSpec,
     Lane,
@@ -144,7 +145,7 @@ class InterpolateJob(JobOptions, PriorRequest):
         return self
 
 
-class EditJob(_FromPicture):
+class EditJob(_FromPicture, PriorRequest):
     """Edit a picture by words: from what it shows to what it should show."""
 
     model_config = _example(operation="edit", image=_IMAGE_EXAMPLE, prompt="a green apple", source_prompt="a red apple")
@@ -152,7 +153,10 @@ class EditJob(_FromPicture):
     operation: Literal["edit"] = Field(description="Edit a picture by the difference of two prompts.")
     prompt: str = Field(description="What the picture should show.", examples=["a green apple"])
     source_prompt: str | None = Field(default=None, description="What it shows now; found by CLIP if left out.")
-    theta: Share | None = Field(default=None, description="How far to go, 0 to 1; 0.35 if left out.")
+    theta: Share | None = Field(default=None, description="How far to go, 0 to 1; 0.5 if left out.")
+    guidance_scale: Guidance | None = Field(
+        default=None, description="Guidance away from the picture as it is, times theta; 8 if left out."
+    )
     frames: FrameCount | None = Field(default=None, description="Draw the way there instead: theta from 0 upwards.")
     animation: Animation | None = Field(default=None, description="Also join the frames to one file.")
     inversion_steps: Steps | None = Field(default=None, description="Steps of the inversion; 50 if left out.")

@@ -12,9 +12,9 @@ import torch
 from models.cascade import Cascade
 from models.errors import LatentUnusable, PartMissing, SourceUnfit
 from models.latent import Latent
-from models.origin import Along, Mixed, Source, Stay, Turned, text_diff
+from models.origin import Along, Mixed, Source, Stay, Turned
 from models.row import DONE, WAITING, DrawRequest, Row
-from models.setting_out import admit_from, encode_all, origin_of, resume, steps_from, upscale
+from models.setting_out import add_captions, admit_from, encode_all, origin_of, resume, steps_from, upscale
 from tests.models.tiny import add_prior_ar, add_second_upsampler, write_tiny_model
 
 APPLE = DrawRequest(
@@ -95,16 +95,39 @@ def test_weights_mix_all_sources(cascade: Cascade) -> None:
     assert not torch.equal(present(rows[1].z_i), present(rows[0].z_i))
 
 
-def test_a_text_diff_of_theta_0_is_the_source_and_of_1_the_diff(cascade: Cascade) -> None:
-    origin = origin_of(cascade, [Source(picture=PHOTO)], seed=7)
-    z_t, z_t0 = (cascade.text.encode([words]).embeds for words in ("a cat", "a red apple"))
-    z_d = text_diff(z_t, z_t0)
-    rows = [admit_from(cascade, PLAIN, origin, Turned(z_d, theta)) for theta in (0.0, 0.5, 1.0)]
+def edited(cascade: Cascade, thetas: Sequence[float], captions: Sequence[str], **changes: object) -> list[Row]:
+    origin = origin_of(cascade, [Source(picture=PHOTO)], seed=0)
+    add_captions(cascade, origin, captions)
+    return [admit_from(cascade, replace(PLAIN, **changes), origin, Turned(theta)) for theta in thetas]  # type: ignore[arg-type]
+
+
+def test_a_text_diff_of_theta_0_is_the_source_and_of_1_the_diff_of_what_the_prior_draws(cascade: Cascade) -> None:
+    rows = edited(cascade, (0.0, 0.5, 1.0), ("a cat", "a red apple"))
     pictures = finish(cascade, *rows)
+    assert rows[0].route[:2] == ("invert", "prior")
     assert largest_difference(pictures[0], reconstructed(cascade, PHOTO)) == 0
-    assert torch.equal(present(rows[2].z_i), z_d)
-    torch.testing.assert_close(z_d.norm(), z_t.norm())
+    drawn = []
+    for caption in ("a cat", "a red apple"):
+        finish(cascade, alone := cascade.admit(replace(APPLE, prompt=caption, seed=0)))
+        drawn.append(present(alone.z_i))
+    way, z_d = drawn[0] - drawn[1], present(rows[2].z_i)
+    torch.testing.assert_close(z_d, way * (drawn[0].norm() / way.norm()), atol=1e-3, rtol=1e-3)
     assert torch.equal(present(rows[0].x_T), present(rows[2].x_T))
+
+
+def test_guidance_leads_a_text_diff_away_from_its_source(cascade: Cascade) -> None:
+    """A weight of 0 leaves the source, whatever else the row is told; more of it moves on."""
+    far = [
+        finish(cascade, *edited(cascade, [0.5], ("a cat", "a dog"), prompt="a cat", guidance_scale=w))[0] for w in (0.0, 4.0)
+    ]
+    assert largest_difference(far[0], reconstructed(cascade, PHOTO)) <= 1
+    assert largest_difference(far[1], reconstructed(cascade, PHOTO)) > 1
+
+
+def test_what_words_mean_to_a_text_diff_does_not_hang_on_the_seed(cascade: Cascade) -> None:
+    one, other = (edited(cascade, [0.5], ("a cat", "a dog"), seed=seed)[0] for seed in (1, 2))
+    finish(cascade, one, other)
+    assert torch.equal(present(one.z_i), present(other.z_i))
 
 
 def test_eta_0_comes_back_the_same_and_more_eta_moves_with_the_seed(cascade: Cascade) -> None:
@@ -132,12 +155,10 @@ def test_the_less_strength_the_nearer_to_the_picture(cascade: Cascade) -> None:
 
 def test_operations_share_batches_and_come_out_as_alone(cascade: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows() -> list[Row]:
-        edit = origin_of(cascade, [Source(picture=PHOTO)], seed=7)
-        z_d = cascade.text.encode(["a cat"]).embeds
         return [
             cascade.admit(APPLE),
             *on_the_way(cascade, [Source(picture=OTHER), Source(prompt="a boat")], [0.3, 0.9], seed=3, steps=5),
-            admit_from(cascade, replace(PLAIN, seed=9, eta=0.7), edit, Turned(z_d, 0.3)),
+            *edited(cascade, [0.3], ("a cat", "a dog"), prompt="a cat", seed=9, eta=0.7, guidance_scale=3.0),
             cascade.admit(replace(APPLE, conditioning="tokens", guidance_mode="oscillating", seed=2)),
         ]
 

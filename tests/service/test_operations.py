@@ -108,6 +108,7 @@ def test_an_edit_by_words(client: TestClient, queue: JobQueue, picture: str) -> 
     assert (spec.prompt, spec.source_prompt, spec.theta, spec.words) == (
         *("a green apple", "a red apple", 0.5, ("a green apple", "a red apple")),
     )
+    assert (spec.guidance_scale, spec.steps, spec.prior_steps) == (8.0, 50, 10)
 
 
 @pytest.mark.parametrize(

@@ -140,12 +140,16 @@ def test_a_blend_weighs_its_sources(desk: Desk) -> None:
 
 
 def test_an_edit_says_what_it_took_its_source_to_show(desk: Desk) -> None:
-    record = desk.done("edit", source=desk.photo, prompt="a cat", theta=0.4, frames=2, animation="strip", inversion_steps=1)
+    by_words = {"source": desk.photo, "prompt": "a cat", "inversion_steps": 1, "guidance_scale": 8.0, **OF_PRIOR}
+    record = desk.done("edit", **by_words, theta=0.4, frames=2, animation="strip")
     assert [image.at for image in record.images] == [0.0, 0.4]
     assert record.source_prompt
     assert record.attachments["animation"].width == 512
-    told = desk.done("edit", source=desk.photo, prompt="a cat", source_prompt="a dog", inversion_steps=1)
-    assert (told.source_prompt, told.images[0].at) == ("a dog", 0.35)
+    encoded = desk.done("encode", source=desk.photo, inversion_steps=1)
+    assert np.array_equal(desk.picture(record), desk.picture(encoded)), "theta 0 comes back as it was, whatever the guidance"
+    assert not np.array_equal(desk.picture(record, 1), desk.picture(encoded))
+    told = desk.done("edit", **by_words, source_prompt="a dog")
+    assert (told.source_prompt, told.images[0].at) == ("a dog", 0.5)
 
 
 @pytest.mark.parametrize("size", ["256x256", "512x512"])
