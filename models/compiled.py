@@ -89,16 +89,20 @@ class Compiler:
     def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor | None]) -> Any:
         """What computes a net at these shapes: an OpenVINO inference request.
 
-        Always read from its stored form, also when just made: a first start then computes as every later one.
+        Always read from its stored form, also when just made: a first start then computes as every later one. Raises
+        BackendUnusable where OpenVINO refuses the net or an option, as another version of it may.
         """
         shapes = [None if each is None else (tuple(each.shape), str(each.dtype)) for each in inputs]
         key = hashlib.sha256(repr((self._setup, part, shapes)).encode()).hexdigest()
         path = self.folder / f"{part}-{key[:32]}.graph"
         stored = kept(path)
-        if stored is None:
-            stored = self._core.compile_model(converted(net, inputs), "CPU", self.options).export_model().getvalue()
-            keep(path, stored)
-        return self._core.import_model(stored, "CPU", self.options).create_infer_request()
+        try:
+            if stored is None:
+                stored = self._core.compile_model(converted(net, inputs), "CPU", self.options).export_model().getvalue()
+                keep(path, stored)
+            return self._core.import_model(stored, "CPU", self.options).create_infer_request()
+        except RuntimeError as error:
+            raise BackendUnusable(f"OpenVINO refuses {part}: {error}", "install another version of it") from error
 
 
 class Plain(nn.Module):

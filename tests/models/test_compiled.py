@@ -107,6 +107,12 @@ def test_a_graph_is_of_the_inputs_that_are_given(weighed):
     assert torch.equal(weighed(one, None, other), one * other)
 
 
+def test_what_the_package_refuses_is_said(weighed):
+    weighed._compiler.options["NO_SUCH_OPTION"] = "1"
+    with pytest.raises(BackendUnusable, match="OpenVINO refuses weighed"):
+        weighed(torch.rand(3, 2))
+
+
 def test_without_the_package_the_way_out_is_said(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnusable, match="openvino is not installed"):
