@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,11 @@ def test_the_peak_of_memory_is_seen():
     memory = CpuMemory()
     if not memory.free_bytes() or not Path("/proc/self/clear_refs").exists():
         pytest.skip("only Linux tells")
+    gc.collect()  # what others left in this process must not go away in between
     memory.restart()
-    block = bytearray(64 * 2**20)
+    block = bytearray(256 * 2**20)
     del block
-    assert memory.peak_bytes() >= 60 * 2**20
+    assert memory.peak_bytes() >= 128 * 2**20
 
 
 def test_the_command_measures_a_whole_model_and_the_worker_believes_it(tmp_path: Path, monkeypatch):

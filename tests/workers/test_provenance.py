@@ -98,7 +98,8 @@ def test_who_wants_no_text_gets_none_and_the_manifest_names_no_prompt(provenance
 
 def test_an_edit_links_to_what_it_was_made_from(provenance: Provenance, tmp_path: Path) -> None:
     source = drawn(provenance, make_spec())
-    spec = EditSpec(**COMMON, prompt="a green apple", source=ImageSource(id=SOURCE))
+    prior = {"prior_steps": 2, "prior_guidance_scale": 2.0}
+    spec = EditSpec(**COMMON, **prior, prompt="a green apple", source=ImageSource(id=SOURCE))
     data = drawn(provenance, spec, **{SOURCE: source})
     manifest = inspected(tmp_path, data).manifest
     assert manifest is not None
