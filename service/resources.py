@@ -6,8 +6,9 @@ other directly: what FastAPI does for each dependency costs more than most of th
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from redis import Redis
@@ -40,6 +41,9 @@ from service.webhooks.service import WebhooksService
 
 PARTS = {QueueDown: "queue", StoreDown: "store"}
 """What the metrics call the parts, by their outages."""
+
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,6 @@ class Resources:
         self.redis.close()
 
 
-async def _everything(request: Request) -> Resources:
-    return resources_of(request)
-
-
 def resources_of(request: Request) -> Resources:
     """Return what the application was built with."""
     resources = request.app.state.resources
@@ -112,36 +112,13 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
-async def _jobs(request: Request) -> JobsService:
-    return resources_of(request).jobs
+def _part(of: Callable[[Resources], Part]) -> Callable[[Request], Awaitable[Part]]:
+    """A dependency on a part of it. It is async, so that FastAPI sends it to no thread."""
 
+    async def read(request: Request) -> Part:
+        return of(resources_of(request))
 
-async def _images(request: Request) -> ImagesService:
-    return resources_of(request).images
-
-
-async def _inputs(request: Request) -> InputsService:
-    return resources_of(request).inputs
-
-
-async def _moderations(request: Request) -> ModerationsService:
-    return resources_of(request).moderations
-
-
-async def _webhooks(request: Request) -> WebhooksService:
-    return resources_of(request).webhooks
-
-
-async def _health(request: Request) -> HealthService:
-    return resources_of(request).health
-
-
-async def _admission(request: Request) -> Admission:
-    return resources_of(request).admission
-
-
-async def _model(request: Request) -> ModelInfo:
-    return resources_of(request).model
+    return read
 
 
 async def urls_of(request: Request) -> PublicUrls:
@@ -151,10 +128,6 @@ async def urls_of(request: Request) -> PublicUrls:
     if resources.bucket is not None:
         return PublicUrls(base_url, bucket=resources.bucket)
     return PublicUrls(base_url, await resources.signing.signer() if caller not in (None, LOCAL) else None)
-
-
-async def _signing(request: Request) -> Signing:
-    return resources_of(request).signing
 
 
 async def drafts_of(request: Request) -> Drafts:
@@ -170,15 +143,15 @@ async def json_only(request: Request) -> None:
         raise UnsupportedMediaType(media_type or "none")
 
 
-Everything = Annotated[Resources, Depends(_everything)]
-Jobs = Annotated[JobsService, Depends(_jobs)]
-Images = Annotated[ImagesService, Depends(_images)]
-Inputs = Annotated[InputsService, Depends(_inputs)]
-Moderations = Annotated[ModerationsService, Depends(_moderations)]
-Health = Annotated[HealthService, Depends(_health)]
-Admitting = Annotated[Admission, Depends(_admission)]
-Model = Annotated[ModelInfo, Depends(_model)]
-Webhooks = Annotated[WebhooksService, Depends(_webhooks)]
-Signed = Annotated[Signing, Depends(_signing)]
+Everything = Annotated[Resources, Depends(_part(lambda of: of))]
+Jobs = Annotated[JobsService, Depends(_part(lambda of: of.jobs))]
+Images = Annotated[ImagesService, Depends(_part(lambda of: of.images))]
+Inputs = Annotated[InputsService, Depends(_part(lambda of: of.inputs))]
+Moderations = Annotated[ModerationsService, Depends(_part(lambda of: of.moderations))]
+Health = Annotated[HealthService, Depends(_part(lambda of: of.health))]
+Admitting = Annotated[Admission, Depends(_part(lambda of: of.admission))]
+Model = Annotated[ModelInfo, Depends(_part(lambda of: of.model))]
+Webhooks = Annotated[WebhooksService, Depends(_part(lambda of: of.webhooks))]
+Signed = Annotated[Signing, Depends(_part(lambda of: of.signing))]
 Drafting = Annotated[Drafts, Depends(drafts_of)]
 Urls = Annotated[PublicUrls, Depends(urls_of)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,9 +121,7 @@ def eval_quality(
     from evals.quality.pictures import Pictures
     from evals.quality.run import PARTS, run
 
-    parts = only.split(",") if only else list(PARTS)
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(PARTS)}")
+    parts = read_parts(only, PARTS)
     folder = model or bundled_model()
     with plain_faults(), progress_bar() as show:
         pictures = Pictures(folder, out / "pictures", device=device, processes=processes, show=show)
@@ -246,9 +244,7 @@ def eval_operations(
     """Measure and show what operations on pictures do. What is drawn is kept in OUT/kept: a stopped run goes on."""
     from evals.operations.run import PARTS, Session, run
 
-    parts = only.split(",") if only else list(PARTS)
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(PARTS)}")
+    parts = read_parts(only, PARTS)
     with plain_faults(), progress_bar() as show:
         reports = run(Session(model or bundled_model(), data, out, pictures, show), parts)
     for report in reports:
@@ -326,6 +322,15 @@ def bundled_model() -> Path:
     from unclip.cli import read_settings
 
     return read_settings().model_folder
+
+
+def read_parts(only: str | None, known: Iterable[str]) -> list[str]:
+    """Read `--only`, parts between commas; all of them where it is not given. Raises SettingsWrong for an unknown one."""
+    known = list(known)
+    parts = only.split(",") if only else known
+    if unknown := [part for part in parts if part not in known]:
+        raise SettingsWrong(f"--only {','.join(unknown)}: there is no such part; choose from {', '.join(known)}")
+    return parts
 
 
 def read_minutes(budgets: Sequence[str]) -> dict[str, float]:
