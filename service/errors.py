@@ -121,10 +121,10 @@ class BodyOverLimit(HTTPException):
 
 
 class BodyTooSlow(HTTPException):
-    """Raised where a body is read, once nothing of it has come for too long."""
+    """Raised where a body is read, once nothing of it has come for too long; no further request can come behind the rest of it."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(status_code=RequestTooSlow.status)
+        super().__init__(status_code=RequestTooSlow.status, headers={"Connection": "close"})
         self.seconds = seconds
 
 

@@ -102,6 +102,7 @@ def test_a_body_that_stops_is_a_408(port: int) -> None:
         reply = until_closed(connection)
     assert b"408 Request Timeout" in reply
     assert b"request_timeout" in reply
+    assert b"connection: close" in reply.lower()  # at once, not when the server's patience between requests is over
 
 
 def test_a_caller_that_takes_nothing_is_dropped() -> None:
