@@ -121,7 +121,7 @@ class BodyOverLimit(HTTPException):
 
 
 class BodyTooSlow(HTTPException):
-    """Raised where a body is read, once nothing of it has come for too long; no further request can come behind the rest of it."""
+    """Raised where a body is read, once nothing of it has come for too long; no request can come behind it."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(status_code=RequestTooSlow.status, headers={"Connection": "close"})
