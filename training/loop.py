@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 100
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
+STATE = "state.safetensors"
 
 
 class Task(Protocol):
@@ -234,12 +235,12 @@ class Loop:
         about = json.dumps({"step": self.progress.step, "seconds": self.progress.seconds, "losses": self.progress.losses})
         temporary = self.out / ".state.safetensors.tmp"
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata={"progress": about})
-        temporary.replace(self.out / "state.safetensors")
+        temporary.replace(self.out / STATE)
 
     def _resume(self) -> None:
         from safetensors import safe_open
 
-        path = self.out / "state.safetensors"
+        path = self.out / STATE
         if not path.exists():
             return
         with safe_open(path, "pt") as file:
@@ -257,7 +258,7 @@ class Loop:
 
 def ema_of(out: Path) -> dict[str, Tensor]:
     """The averaged weights that a stage left in its folder, by the net's names. Raises DataError where there is no state."""
-    path = out / "state.safetensors"
+    path = out / STATE
     if not path.exists():
         raise DataError(f"{out.name} has not been trained: there is no {path}")
     return {name.removeprefix("ema."): tensor for name, tensor in load_file(path).items() if name.startswith("ema.")}

@@ -26,7 +26,7 @@ from training.distributed import ALONE, Ranks
 from training.examples import Source
 from training.init_from import start_from
 from training.live import Live, Pictures, Scenes
-from training.loop import How, Loop, Progress, Report, Task, ema_of
+from training.loop import STATE, How, Loop, Progress, Report, Task, ema_of
 from training.pack import pack
 from training.pca import fit_codes
 from training.tasks.clip import ClipTask
@@ -96,9 +96,9 @@ class Run:
         self.ranks.wait()
 
     def prior(self) -> None:
-        """Train the diffusion prior; new ones normalise by the mean and standard deviation of the examples' z_i."""
+        """Train the diffusion prior; a new one, or one whose CLIP learned on in this run, normalises by the examples' z_i."""
         net = build_prior(self.recipe)
-        if "clip_mean" not in self._start(net, "prior"):
+        if "clip_mean" not in self._start(net, "prior") or (self.towers / STATE).exists():
             z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
             net.clip_mean.copy_(z_i.mean(0, keepdim=True))
             net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))

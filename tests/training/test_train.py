@@ -17,6 +17,7 @@ from tests.training.data.sprites import disc
 from training.config import CONFIGS, Recipe, read_recipe
 from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
+from training.loop import ema_of
 from training.run import Run, stages_of
 
 TINY_NET = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
@@ -152,6 +153,17 @@ def test_a_run_starts_from_the_weights_that_it_is_given(trained: Run, recipe: Re
     run = Run(recipe, data, tmp_path / "out", SILENT, init_from=packed)
     run.bank()
     assert (tmp_path / "out" / "clip" / "tokenizer").is_dir()  # the text tower comes with them
+
+
+def test_a_prior_that_goes_on_is_normalised_anew_for_a_clip_that_learned_on(
+    trained: Run, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=trained.out / recipe.name)
+    run.bank()
+    run.clip()
+    run.prior()
+    z_i = run.source.take(4096, torch.Generator().manual_seed(recipe.seed)).z_i
+    assert torch.allclose(ema_of(run.out / "prior")["clip_mean"], z_i.mean(0, keepdim=True), atol=1e-6)
 
 
 def test_packing_names_the_stage_that_is_missing(run: Run) -> None:
