@@ -16,9 +16,7 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
-from contract.lanes import LANES, lane_and_key
 from contract.record import JobFault, JobResult
-from contract.spec import Lane
 from contract.trace import origin_of
 from workers.backoff import Backoff
 from workers.commands import SHUTDOWN, STOPS, Command, Commands
@@ -26,6 +24,7 @@ from workers.engine import Order
 from workers.previews import PreviewBoard, encode_preview
 from workers.progress import ProgressBoard
 from workers.recovery import Recovery
+from workers.room import Room
 from workers.tally import Tally
 from workers.worker import EngineWorker, Holding, Refused
 
@@ -60,7 +59,7 @@ class Pace:
 
 
 class Clerk:
-    """Stands between the queue and the engine. `rows`: in flight, at which a lane claims no more; batches have half."""
+    """Stands between the queue and the engine. `rows`: in flight, at which a lane is full (`workers.room`)."""
 
     def __init__(
         self, worker: EngineWorker, recovery: Recovery, pace: Pace, rows: int, clock: Callable[[], float] = time.monotonic
@@ -178,15 +177,17 @@ class Clerk:
             for job_id in self.recovery.run(*self.worker.queues):
                 self.for_engine.put(Drop(job_id, is_recorded=True))
             self._done("recovery", self.pace.recovery_seconds)
-        lanes = self._open_lanes() if self._has_room() else ()
-        if not (lanes and self._claim(lanes)):
+        if not (self._may_claim() and self._claim()):
             self._collect_ends(TURN_SECONDS)
 
-    def _claim(self, lanes: Sequence[Lane]) -> bool:
-        """Claim a job if there is one. Returns False when it found none and did not wait for one either."""
+    def _claim(self) -> bool:
+        """Claim a job if there is room and one for it. Returns False when it found none and did not wait for one either."""
+        room = self._room()
+        if room.is_shut:
+            return False
         # With nothing in hand, wait at the bell: the next job begins at once.
         can_wait = self.is_done
-        holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0, lanes)
+        holding = self.worker.claim(IDLE_WAIT_SECONDS if can_wait else 0, room.takes)
         if holding is None:
             return can_wait
         before = self._holdings.get(holding.id)
@@ -296,7 +297,7 @@ class Clerk:
         self._due["beat"] = 0.0
         self.recovery.restart()
 
-    def _has_room(self) -> bool:
+    def _may_claim(self) -> bool:
         return (
             self._claiming
             and not self._is_suspended
@@ -305,15 +306,12 @@ class Clerk:
             and len(self._holdings) < MAX_HOLDINGS
         )
 
-    def _open_lanes(self) -> Sequence[Lane]:
-        """The lanes that may have another job in the engine: each has rows of its own, so that none keeps the other out."""
+    def _room(self) -> Room:
         rows: Counter[str] = Counter()
         for job_id, count in list(self._drawing.items()):
-            holding = self._holdings.get(job_id)
-            lane, _ = (lane_and_key(holding.queue.name) if holding else None) or (LANES[0], "")
-            rows[lane] += count
-        most = dict(zip(LANES, (self.rows, max(1, self.rows // 2)), strict=True))
-        return [lane for lane in LANES if rows[lane] < most[lane]]
+            if (holding := self._holdings.get(job_id)) is not None:
+                rows[holding.queue.name] += count
+        return Room(rows, self.rows)
 
     def _is_stuck(self) -> bool:
         return self.clock() - self.engine_seen_at >= STALL_SECONDS

@@ -206,7 +206,8 @@ class Engine(Generic[AnyRow]):
         self.clock = clock
         self.tickets: dict[str, Ticket[AnyRow]] = {}
         self._outcomes: list[Drawn | Failed] = []
-        self.shares = Shares()
+        # Once for being let ahead of the others at all, once for a picture's worth of it.
+        self.shares = Shares(head_start_cost=2 * budget.slack_cost)
         self._calls = Calls(cascade.relieve, self._shrink, self._halved)
         self._log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ for the job it took, and sits out rounds until that is paid. Pure: it knows neit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from contract.lanes import LANES, lane_and_key
 
@@ -29,16 +29,21 @@ class Turns:
         self._credit = 0.0
         self._is_contested = False
 
-    def next(self, waiting: Collection[str]) -> str | None:
-        """Return the queue to take the next job from, of those by name that have one; None where there are none."""
+    def next(self, waiting: Collection[str], takes: Callable[[str], bool] = lambda _: True) -> str | None:
+        """Return the queue to take the next job from, of those by name that have one; None where there are none.
+
+        takes: says whether there is room for a queue's job now; where there is none, it keeps its place in the round.
+        """
         lanes = {lane: [name for name in waiting if (lane_and_key(name) or ("", ""))[0] == lane] for lane in LANES}
-        self._is_contested = all(lanes.values())
         for lane, names in lanes.items():
             self._seat(lane, names)
-        if not any(lanes.values()):
+        served = {lane: {name for name in names if takes(name)} for lane, names in lanes.items()}
+        self._is_contested = all(served.values())
+        if not any(served.values()):
             return None
-        is_batch = self._credit >= QUANTUM if self._is_contested else not lanes[INTERACTIVE]
-        return self._turn(self._rings[BATCH if is_batch else INTERACTIVE])
+        is_batch = self._credit >= QUANTUM if self._is_contested else not served[INTERACTIVE]
+        lane = BATCH if is_batch else INTERACTIVE
+        return self._turn(self._rings[lane], served[lane])
 
     def charge(self, name: str, cost: float) -> None:
         """Note what the job taken from a queue costs, in any unit in which the cheapest is 1."""
@@ -60,13 +65,14 @@ class Turns:
                 self._surplus.pop(name, None)
         ring.extend(sorted(there.difference(ring)))
 
-    def _turn(self, ring: deque[str]) -> str:
+    def _turn(self, ring: deque[str], served: Collection[str]) -> str:
         # Nobody waits for rounds in which all only pay their debts: the least debt is paid by everybody at once.
-        least = max(self._surplus.get(name, 0.0) for name in ring)
+        least = max(self._surplus.get(name, 0.0) for name in served)
         if least < 0:
-            for name in ring:
+            for name in served:
                 self._surplus[name] = self._surplus.get(name, 0.0) - least
-        while self._surplus.get(ring[0], 0.0) <= 0:
+        while ring[0] not in served or self._surplus.get(ring[0], 0.0) <= 0:
             ring.rotate(-1)
-            self._surplus[ring[0]] = self._surplus.get(ring[0], 0.0) + QUANTUM
+            if ring[0] in served:
+                self._surplus[ring[0]] = self._surplus.get(ring[0], 0.0) + QUANTUM
         return ring[0]

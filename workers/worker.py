@@ -34,7 +34,7 @@ from contract.previews import post_preview
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
 from contract.scripts import BELL, WAITING
-from contract.spec import AnySpec, Lane, read_spec
+from contract.spec import AnySpec, read_spec
 from contract.states import JobState
 from workers.ends import (
     ATTEMPT_FIELD,
@@ -136,15 +136,17 @@ class EngineWorker(BaseWorker):
         kept = {queue.name: queue for queue in self.queues}
         self.queues = [kept.get(name) or self._queue(name) for name in sorted(found)]
 
-    def claim(self, wait_seconds: float = 0, lanes: Sequence[Lane] = LANES) -> Holding | None:
-        """Take the next job of whichever queue's turn it is in these lanes, waiting up to `wait_seconds` where all are empty.
+    def claim(self, wait_seconds: float = 0, takes: Callable[[str], bool] = lambda _: True) -> Holding | None:
+        """Take the next job of whichever queue's turn it is, waiting up to `wait_seconds` where all are empty.
+
+        takes: says of a queue, by its name, whether there is room for a job of it.
 
         The id enters the queue's intermediate list in the same step in which it leaves the queue, so a crash at any point
         leaves it in one place or the other. None also when the id that came turned out stale.
         """
         if self._must_be_alone():
             return None
-        queue, job_id = self._next_id(wait_seconds, lanes)
+        queue, job_id = self._next_id(wait_seconds, takes)
         return self._take(queue, job_id) if queue and job_id else None
 
     def spec_of(self, holding: Holding) -> AnySpec:
@@ -263,15 +265,15 @@ class EngineWorker(BaseWorker):
             self.cleanup_execution(holding.job, pipe, holding.execution)
             pipe.execute()
 
-    def _next_id(self, wait_seconds: float, lanes: Sequence[Lane]) -> tuple[Queue | None, str | None]:
+    def _next_id(self, wait_seconds: float, takes: Callable[[str], bool]) -> tuple[Queue | None, str | None]:
         """Move one id from the queue whose turn it is to its intermediate list."""
-        waiting = self._waiting_now(lanes)
+        waiting = self._waiting_now()
         if not waiting and wait_seconds > 0:
             # The server takes fractions of a second, whatever the annotation says.
             self.connection.blpop([BELL], cast("int", wait_seconds))
-            waiting = self._waiting_now(lanes)
+            waiting = self._waiting_now()
         while waiting:
-            name = self.turns.next(waiting)
+            name = self.turns.next(waiting, takes)
             if name is None:
                 break
             queue = next((queue for queue in self.queues if queue.name == name), None) or self._queue(name)
@@ -289,9 +291,9 @@ class EngineWorker(BaseWorker):
         self._awaits_last_try = self._awaits_last_try and bool(self.executions)
         return self._awaits_last_try or self._last_try in self.executions
 
-    def _waiting_now(self, lanes: Sequence[Lane]) -> set[str]:
-        """The queues, in any of these lanes, that have a job waiting, without those that are left to others for a moment."""
-        flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in lanes])
+    def _waiting_now(self) -> set[str]:
+        """The queues that have a job waiting, without those that are left to others for a moment."""
+        flat = self._waiting(keys=[QUEUES], args=[lane_prefix(lane) for lane in LANES])
         self._left_until = {name: until for name, until in self._left_until.items() if until > time.monotonic()}
         return {name_of_list(as_text(key)) for key in flat[::2]}.difference(self._left_until)
 

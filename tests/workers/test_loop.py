@@ -129,12 +129,14 @@ def test_a_caller_who_asks_sees_previews_at_most_five_times_a_second(jobs, redis
     assert read_preview(redis, unwatched) is None
 
 
-def test_a_large_batch_keeps_no_interactive_job_out_of_the_engine(jobs, start):
+@pytest.mark.parametrize("whose", [{"lane": "batch"}, {"key": "bob"}], ids=["batch", "another key's"])
+def test_a_large_job_keeps_no_job_of_another_lane_or_key_out_of_the_engine(jobs, start, whose):
     start(step_seconds=0.01)
-    batch = jobs.submit(make_spec(n=10, steps=60, lane="batch")).id
-    wait(jobs, batch, lambda record: record.state is JobState.RUNNING)
+    large, next_one = (jobs.submit(make_spec(n=10, steps=30, **whose)).id for _ in range(2))
+    wait(jobs, large, lambda record: record.state is JobState.RUNNING)
     assert wait(jobs, jobs.submit(make_spec(steps=3)).id).state is JobState.SUCCEEDED
-    assert jobs.fetch(batch).state is JobState.RUNNING
+    assert (jobs.fetch(large).state, jobs.fetch(next_one).state) == (JobState.RUNNING, JobState.QUEUED)
+    jobs.cancel(large)
 
 
 def test_a_batch_is_not_starved_by_interactive_jobs(jobs, start):

@@ -20,6 +20,42 @@ def test_who_comes_anew_starts_level_with_the_least_served():
     assert shares.served().of_key("interactive", "b") == 9.0
 
 
+def test_a_head_start_is_lent_once():
+    shares = Shares(head_start_cost=4.0)
+    shares.enter("interactive", "flood")
+    shares.charge("interactive", "flood", 14.0)
+    had = []
+    for _ in range(3):
+        shares.enter("interactive", "modest")
+        had.append(shares.served().of_key("interactive", "modest"))
+        shares.charge("interactive", "modest", 3.0)
+        shares.leave("interactive", "modest")
+    assert had == [6.0, 9.0, 12.0], "four behind the level of ten, and then from where it was"
+    shares.charge("interactive", "flood", 10.0)
+    shares.enter("interactive", "modest")
+    assert shares.served().of_key("interactive", "modest") == 16.0, "by now that is paid back"
+
+
+def test_who_comes_behind_the_others_makes_nobody_else_come_further_behind():
+    shares = Shares(head_start_cost=4.0)
+    shares.enter("interactive", "flood")
+    shares.charge("interactive", "flood", 14.0)
+    for key in ("a", "b"):
+        shares.enter("interactive", key)
+    assert [shares.served().of_key("interactive", key) for key in ("a", "b")] == [6.0, 6.0]
+
+
+def test_an_account_is_forgotten_when_its_head_start_would_be_whole_again():
+    shares = Shares(head_start_cost=4.0)
+    shares.enter("interactive", "flood")
+    for number in range(100):
+        shares.enter("interactive", str(number))
+        shares.charge("interactive", str(number), 2.0)
+        shares.leave("interactive", str(number))
+        shares.charge("interactive", "flood", 1.0)
+    assert len(shares.served().keys) < 5
+
+
 def test_the_accounts_do_not_grow_with_the_keys_ever_seen():
     shares = Shares()
     for number in range(100):

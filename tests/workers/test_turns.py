@@ -64,6 +64,28 @@ def test_a_flood_of_keys_is_served_evenly():
     assert set(Counter(taken(Turns(), names, 300)).values()) == {10}
 
 
+def test_who_there_is_no_room_for_keeps_their_place():
+    turns, floods, served = Turns(), [ANN, BOB, "interactive:cat"], []
+    for _ in range(30):
+        name = turns.next([*floods, "interactive:dan"], lambda name: name not in floods)
+        assert name == "interactive:dan"
+        turns.charge(name, 1.0)
+        served += taken(turns, floods, 1)
+    assert Counter(served) == dict.fromkeys(floods, 10)
+
+
+def test_who_there_is_no_room_for_saves_up_no_turns():
+    turns = Turns()
+    for _ in range(50):
+        turns.charge(turns.next([ANN, BOB], lambda name: name == BOB) or "", 1.0)
+    assert Counter(taken(turns, [ANN, BOB], 20)) == {ANN: 10, BOB: 10}
+
+
+def test_a_lane_that_there_is_no_room_for_does_not_hold_up_the_other():
+    assert Turns().next([ANN, BATCH], lambda name: name == BATCH) == BATCH
+    assert Turns().next([ANN, BATCH], lambda name: False) is None
+
+
 def test_interactive_goes_before_batch_and_does_not_starve_it():
     served = Counter(taken(Turns(), [ANN, BATCH], 80))
     assert served[BATCH] == pytest.approx(10, abs=1)
