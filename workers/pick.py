@@ -35,8 +35,8 @@ class Budget:
     """How much one engine takes on.
 
     `call_cost`: most that one network call may cost (its head row runs whatever it costs). `patience_seconds`: a row passed
-    over for longer goes first. `rows`: in flight at which a lane is full (`workers.room`). `ceilings`: most rows in a call, by stage;
-    unnamed ones are bounded by their cost alone. `slack_cost`: how far ahead of the others a lane or an API key may get
+    over for longer goes first. `rows`: in flight at which a lane is full (`workers.room`). `ceilings`: most rows in a call, by
+    stage; unnamed ones are bounded by their cost alone. `slack_cost`: how far ahead of the others a lane or an API key may get
     before it is their turn, so that what is begun gets finished instead of taking turns step by step. `is_shared`: whether
     sharing a call gains anything; where it does not, only newcomers do, so that each of them joins at the next call.
     """
