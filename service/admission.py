@@ -83,10 +83,11 @@ class Admission:
         self._check_model(request.model)
         self._check_operation(request.makes.model_fields["operation"].default)
         words = {param: self.checked_words(text, param) for param, text in request.words}
-        named = {name for name in request.makes.model_fields if name in type(request).model_fields} - {"operation"}
+        asked, makes = type(request).model_fields, request.makes.model_fields
+        named = {name for name in makes if name in asked} - {"operation"}
         fields = {name: _frozen(value) for name in named if (value := getattr(request, name)) is not None}
         resolved = {**fields, **self._resolved(request), **{name: text for name, text in words.items() if name in named}}
-        wanted = {name: value for name, value in resolved.items() if name in request.makes.model_fields}
+        wanted = {name: value for name, value in resolved.items() if name in makes}
         return words, partial(request.makes, **wanted, key=key_id)
 
     async def admit_again(self, job: JobRecord) -> AnySpec:

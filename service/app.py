@@ -7,16 +7,15 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from contract.settings import Settings
-from service.authentication import Authentication
-from service.callers import bearer
-from service.description import serve_description
+from service.authentication import Authentication, is_guarded
+from service.description import describe_keys, serve_description
 from service.errors import KEY_REFUSALS, add_error_handlers, errors
 from service.health import endpoints as health
 from service.images import endpoints as images
@@ -82,11 +81,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.resources = resources
     add_error_handlers(app)
-    # openai before images: /v1/images/generations must not be read as the id of an image.
-    for resource in (openai, pictures, moderations, jobs, bulk, latents, uploads, webhooks, images):
-        app.include_router(resource.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
-    app.include_router(observe.router, dependencies=[Depends(bearer)], responses=errors(*KEY_REFUSALS))
+    # openai before images: /v1/images/generations must not be read as the id of an image. jobs before all: routers are tried
+    # one after another, and jobs are what is asked for most.
+    for resource in (jobs, openai, pictures, moderations, bulk, latents, uploads, webhooks, images, observe):
+        app.include_router(resource.router, responses=errors(*KEY_REFUSALS))
     app.include_router(health.router)
+    describe_keys(app, is_guarded)
     serve_description(app)
     return app
 

@@ -29,7 +29,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] != "http" or not _GUARDED.fullmatch(scope["path"]):
+        if scope["type"] != "http" or not is_guarded(scope["path"]):
             await self.app(scope, receive, send)
             return
         token = bearer_token(Headers(scope=scope))
@@ -42,6 +42,11 @@ class Authentication:
                 return
         scope.setdefault("state", {})[CALLER_STATE] = caller
         await self.app(scope, receive, send)
+
+
+def is_guarded(path: str) -> bool:
+    """True for a path at which an API key is looked for."""
+    return _GUARDED.fullmatch(path) is not None
 
 
 def bearer_token(headers: Headers) -> str | None:

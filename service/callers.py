@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
 
 from contract.errors import InvalidKey
 from contract.keys import SCOPES, Scope
@@ -26,13 +25,6 @@ class Principal:
 
 LOCAL = Principal(LOCAL_KEY, frozenset(SCOPES))
 """Whoever calls a service without API keys, which listens on this machine alone."""
-
-# Only for the OpenAPI page: the middleware reads the header, before anything reads the body.
-bearer = HTTPBearer(
-    auto_error=False,
-    scheme_name="API key",
-    description="`Authorization: Bearer uk_…`, from `unclip keys create`. Not needed on a service where no key was made.",
-)
 
 
 def caller_of(request: Request) -> Principal | None:

@@ -17,6 +17,13 @@ from starlette.routing import Route
 
 from service.jobs.etags import is_among
 
+KEY_SCHEME = "API key"
+KEYS = {
+    "type": "http",
+    "description": "`Authorization: Bearer uk_…`, from `unclip keys create`. Not needed on a service where no key was made.",
+    "scheme": "bearer",
+}
+
 
 @dataclass(frozen=True)
 class Document:
@@ -54,6 +61,25 @@ class Description:
         if is_among(document.etag, request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers=headers)
         return Response(document.body, media_type="application/json", headers=headers)
+
+
+def describe_keys(app: FastAPI, is_guarded: Callable[[str], bool]) -> None:
+    """Let the OpenAPI document say that the paths which are guarded ask for an API key.
+
+    A dependency on FastAPI's HTTPBearer would say it too, and be run for every request after the middleware that decides.
+    """
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = build()
+        document["components"]["securitySchemes"] = {KEY_SCHEME: KEYS}
+        for path, operations in document["paths"].items():
+            if is_guarded(path):
+                for operation in operations.values():
+                    operation["security"] = [{KEY_SCHEME: []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 def serve_description(app: FastAPI) -> None:

@@ -92,9 +92,10 @@ class PictureRequest(BaseModel):
     def _refuse_unknown_fields(cls, sent: Any) -> Any:
         # pydantic's own refusal cannot say which fields there are.
         if isinstance(sent, dict):
+            fields = cls.model_fields
             for field in sent:
-                if field not in cls.model_fields:
-                    raise UnknownField(str(field), list(cls.model_fields))
+                if field not in fields:
+                    raise UnknownField(str(field), list(fields))
         return sent
 
     @property

@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
         examples=["order-1234"],
     ),
 ]
-RetryCount = Annotated[str | None, Header(include_in_schema=False)]
+RETRY_COUNT = "x-stainless-retry-count"
 
 
 class Once:
@@ -111,11 +111,7 @@ class Once:
             log.warning("a reply could not be noted", reason=outage.reason)
 
 
-async def once(
-    request: Request,
-    idempotency_key: IdempotencyKey = None,
-    x_stainless_retry_count: RetryCount = None,
-) -> Once:
+async def once(request: Request, idempotency_key: IdempotencyKey = None) -> Once:
     """Return what a handler asks. Raises InvalidParameter for a key that is none."""
     here, caller = resources_of(request), await caller_let_in(request)
     found = Once(here.claims, here.offload, caller.key_id, "")
@@ -126,8 +122,8 @@ async def once(
                 "Idempotency-Key", f"Idempotency-Key should be 1 to {MAX_KEY_CHARACTERS} visible ASCII characters"
             )
         found.key = idempotency_key
-    elif x_stainless_retry_count is not None and x_stainless_retry_count[:4].isdecimal():
-        found.retry = int(x_stainless_retry_count[:4])
+    elif (count := request.headers.get(RETRY_COUNT, "")[:4]).isdecimal():
+        found.retry = int(count)
     if found.key is not None or found.retry is not None:
         found.fingerprint = await fingerprint(request)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -143,7 +144,7 @@ class BodyLimit:
             nonlocal received, is_whole
             try:
                 # After the body's end this waits for the caller to hang up, which may take as long as it likes.
-                with anyio.fail_after(None if is_whole else self.patience_seconds):
+                async with asyncio.timeout(None if is_whole else self.patience_seconds):
                     message = await receive()
             except TimeoutError:
                 raise BodyTooSlow(self.patience_seconds) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from contract.errors import (
@@ -32,7 +32,7 @@ from service.jobs.intake import Taking, accepted, seen_by
 from service.jobs.requests import JobRequest
 from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobResponse
 from service.jobs.service import Wanted
-from service.resources import Admitting, Jobs, Urls, json_only
+from service.resources import Admitting, Jobs, Urls
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -51,12 +51,11 @@ Wait = Annotated[
     "",
     status_code=202,
     response_model=JobResponse,
-    dependencies=[Depends(json_only)],
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
 )
-async def submit_job(body: JobRequest, caller: Caller, intake: Taking, once: OnceOnly) -> Response:
+async def submit_job(body: JobRequest, intake: Taking) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""
-    return await intake.take(body, caller.key_id, once)
+    return await intake.take(body)
 
 
 @router.get("", responses=errors(InvalidParameter, QueueDown))

@@ -10,27 +10,30 @@ from fastapi import Depends, Request, Response
 
 from contract.record import JobRecord
 from service.drafts import Drafts
-from service.idempotency import Once
+from service.idempotency import IdempotencyKey, Once, once
 from service.jobs.etags import etag_of
 from service.jobs.requests import JobRequest
 from service.jobs.schemas import JobResponse
 from service.jobs.service import JobsService
-from service.resources import drafts_of, resources_of, urls_of
+from service.resources import json_only, resources_of, urls_of
 from service.urls import PublicUrls
 from service.webhooks.service import WebhooksService
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What it takes to queue a job and to tell of it."""
+    """What it takes to queue a job of one caller, and to tell of it. `key`: the caller's API key."""
 
     drafts: Drafts
     jobs: JobsService
     webhooks: WebhooksService
     urls: PublicUrls
+    key: str
+    once: Once
 
-    async def take(self, body: JobRequest, key: str, once: Once) -> Response:
-        """Queue one job of the API key `key`, unless it was, and return the reply. Raises whatever refuses it."""
+    async def take(self, body: JobRequest) -> Response:
+        """Queue one job, unless it was, and return the reply. Raises whatever refuses it."""
+        key, once = self.key, self.once
         if (replayed := await once.replay()) is not None:
             return replayed
         is_room = once.if_first(self.jobs.room(body.lane or "interactive", key))
@@ -53,9 +56,12 @@ async def seen_by(urls: PublicUrls, jobs: JobsService, job: JobRecord) -> JobRes
     return JobResponse.of(job, urls, await jobs.estimate(job))
 
 
-async def _intake(request: Request) -> Intake:
-    here = resources_of(request)
-    return Intake(await drafts_of(request), here.jobs, here.webhooks, await urls_of(request))
+async def _intake(request: Request, idempotency_key: IdempotencyKey = None) -> Intake:
+    """All that a submit asks of a request, as one dependency. Raises UnsupportedMediaType, InvalidKey, InvalidParameter."""
+    await json_only(request)
+    seen_before = await once(request, idempotency_key)
+    here, urls = resources_of(request), await urls_of(request)
+    return Intake(Drafts(here.admission, here.inputs, urls), here.jobs, here.webhooks, urls, seen_before.api_key, seen_before)
 
 
 Taking = Annotated[Intake, Depends(_intake)]

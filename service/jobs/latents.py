@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from contract.errors import IdempotencyKeyReused
 from contract.spec import EncodeSpec, Spec, Steps
-from service.callers import Caller
 from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
-from service.idempotency import OnceOnly
 from service.jobs.endpoints import LOCATION
 from service.jobs.intake import Taking
 from service.jobs.requests import IMAGE, EncodeJob, JobOptions
 from service.jobs.schemas import JobResponse
-from service.resources import json_only
 
 router = APIRouter(prefix="/v1/latents", tags=["jobs"])
 
@@ -33,10 +30,9 @@ class LatentRequest(JobOptions):
     "",
     status_code=202,
     response_model=JobResponse,
-    dependencies=[Depends(json_only)],
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
 )
-async def make_latent(body: LatentRequest, caller: Caller, intake: Taking, once: OnceOnly) -> Response:
+async def make_latent(body: LatentRequest, intake: Taking) -> Response:
     """Queue the job `encode`: its picture's `latent_id` can start any number of variations, edits and ways between."""
     said = {name: value for name in LatentRequest.model_fields if (value := getattr(body, name)) is not None}
-    return await intake.take(EncodeJob.model_validate({**said, "operation": "encode"}), caller.key_id, once)
+    return await intake.take(EncodeJob.model_validate({**said, "operation": "encode"}))

@@ -100,6 +100,8 @@ def test_nothing_below_v1_is_forgotten(client: TestClient, keys: KeyRing) -> Non
         for verb in verbs
         if client.request(verb, path.replace("{", "").replace("}", "")).status_code != 401
     }
+    for path, verbs in paths.items():
+        assert all(("security" in verb) == path.startswith(("/v1", "/metrics")) for verb in verbs.values()), path
     # A picture's address can be signed instead.
     assert {(path, verb) for path, verb in open_to_all if path.startswith("/v1")} <= {("/v1/images/{image_id}", "get")}
     assert ("/healthz", "get") in open_to_all
