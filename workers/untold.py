@@ -2,11 +2,15 @@
 
 Every job that was queued and whose end was not told yet stands in one hash; what ends a job takes it out in the step in which
 it tells. One that is still in there and has ended, or is gone, was ended by somebody else: its end is told here.
+
+Workers look for such ends, and remove what pictures a dead one left of them. The webhook sender looks too, more patiently:
+while a service is upgraded, all its workers may be of a release that tells of nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import cast
 
@@ -19,6 +23,7 @@ from rq.utils import as_text, now, utcformat
 
 from contract.ended import ENDED, MAX_ENTRIES, OPEN, read_entries
 from contract.states import JobState
+from workers.watch import Watch
 
 AT_ONCE = 500
 AT_MOST = 2000
@@ -61,17 +66,29 @@ return state
 class Untold:
     """Looks for ends that were not told. Any worker may do so at any time; raises RedisError."""
 
-    def __init__(self, redis: Redis, kept_seconds: int = 24 * 3600) -> None:
-        """kept_seconds: how long a canceled job is kept that does not say."""
+    def __init__(
+        self,
+        redis: Redis,
+        kept_seconds: int = 24 * 3600,
+        patience_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """kept_seconds: how long a canceled job is kept that does not say. patience_seconds: how long others may tell first."""
         self._redis = redis
         self._kept_seconds = kept_seconds
+        self._watch = Watch(patience_seconds, clock)
         self._tell = redis.register_script(TELL)
         self._log = structlog.get_logger(__name__)
 
     def tell(self) -> Sequence[str]:
         """Tell each such end, once, whoever else is doing the same. Returns the jobs that did not succeed."""
         bad = []
-        for job_id, queue, told in islice(self._ended(), AT_MOST):
+        ended = list(islice(self._ended(), AT_MOST))
+        self._watch.begin_pass()
+        due = set(self._watch.stuck(OPEN, [job_id for job_id, _, _ in ended]))
+        for job_id, queue, told in ended:
+            if not told and job_id not in due:
+                continue
             at = now()
             keys = [OPEN, ENDED, Job.key_for(job_id), CanceledJobRegistry(queue, self._redis, serializer=JSONSerializer).key]
             args: list[str | int] = [job_id, utcformat(at), int(at.timestamp()), self._kept_seconds, *told]

@@ -104,6 +104,19 @@ def test_what_a_worker_of_an_earlier_release_told_is_not_told_again_and_what_it_
     assert not redis.exists(OPEN)
 
 
+def test_who_is_patient_leaves_an_end_to_others_for_a_while(jobs, redis):
+    """The webhook sender tells what workers do not, but they know better what to do about pictures."""
+    seconds = [0.0]
+    untold = Untold(redis, patience_seconds=4, clock=lambda: seconds[0])
+    deleted = jobs.submit(make_spec()).id
+    delete(deleted, redis)
+    found = {}
+    for second in range(6):
+        seconds[0] = float(second)
+        found[second] = list(untold.tell())
+    assert found == {second: [deleted] if second == 4 else [] for second in range(6)}
+
+
 def test_an_end_before_the_last_beginning_is_not_the_end_that_is_looked_for(jobs, redis):
     job_id = jobs.submit(make_spec()).id
     for state in ("failed", "running"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 
@@ -21,6 +22,7 @@ from contract.outbound import Outbound
 from contract.queue import JobQueue, connect
 from contract.settings import Settings
 from contract.webhooks import WebhookBook
+from workers.untold import Untold
 from workers.webhooks.listener import Listener
 from workers.webhooks.queue import Delivery, DeliveryQueue
 from workers.webhooks.sender import Sender
@@ -29,6 +31,8 @@ LISTEN_SECONDS = 0.5
 LOOK_SECONDS = 0.2
 DUE_SECONDS = 1.0
 AWAY_SECONDS = 1.0
+UNTOLD_LEASES = 2.0
+"""How many leases of a worker an end may stay untold: a worker of this release that lives tells it within one and a quarter."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +62,9 @@ class WebhookProcess:
         base_url = (settings.public_base_url or "").rstrip("/")
         self.listener = Listener(redis, JobQueue(redis, settings), book, self.queue, name, base_url)
         self.sender = Sender(self.queue, book, Outbound(settings.outbound_networks))
+        lease_seconds = settings.worker_heartbeat_ttl_seconds
+        self.untold, self.untold_seconds = Untold(redis, patience_seconds=UNTOLD_LEASES * lease_seconds), lease_seconds / 2
+        self._untold_due_at = 0.0
         self.is_stopping = False
 
     async def serve(self) -> None:
@@ -65,6 +72,7 @@ class WebhookProcess:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._repeat, self._listen)
             tasks.start_soon(self._repeat, self._move_due)
+            tasks.start_soon(self._repeat, self._tell_untold)
             tasks.start_soon(self._repeat, self._dispatch, tasks)
 
     async def _repeat(self, turn: Callable[..., Awaitable[None]], *args: object) -> None:
@@ -84,6 +92,13 @@ class WebhookProcess:
 
     async def _move_due(self) -> None:
         await anyio.to_thread.run_sync(self.queue.move_due)
+        await anyio.sleep(DUE_SECONDS)
+
+    async def _tell_untold(self) -> None:
+        """Tell ends that no worker tells. Their pictures, if a dead worker left any, go when their time is up."""
+        if time.monotonic() >= self._untold_due_at:
+            await anyio.to_thread.run_sync(self.untold.tell)
+            self._untold_due_at = time.monotonic() + self.untold_seconds
         await anyio.sleep(DUE_SECONDS)
 
     async def _dispatch(self, tasks: anyio.abc.TaskGroup) -> None:
