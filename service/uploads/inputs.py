@@ -21,7 +21,8 @@ from safety.picture_filter import PictureVerdict
 from service.jobs.service import JobsService
 from service.offload import Offload
 from service.uploads.filter import InputFilter
-from service.uploads.reader import PictureReader
+from service.uploads.lines import Lines
+from service.uploads.reader import PictureReader, Reading
 
 WRITE_PATIENCE_SECONDS = 20.0
 BASE64_MARK = ";base64,"
@@ -56,15 +57,15 @@ class InputsService:
         self.outbound = outbound
         self.offload = offload
         self.writing = Offload(patience_seconds=WRITE_PATIENCE_SECONDS)
+        self.lines = Lines()
         self.reader = PictureReader(settings.max_upload_pixels)
         self.filter = InputFilter(settings)
 
     async def keep(self, data: bytes, key: str, param: str) -> Input:
         """Keep a picture. Raises InvalidImage, ContentBlocked, UploadsBusy, or an outage."""
         self._check_size(data, param)
-        reading = await self.reader.read(data, "picture", param)
+        reading, verdict = await self._see(data, key, param)
         assert reading.picture is not None
-        verdict = await self.filter.check(reading.picture)
         if not verdict.allowed:
             raise ContentBlocked(verdict.categories, scores=verdict.scores, param=param)
         mask_id = None if reading.mask is None else await self._put(reading.mask)
@@ -75,7 +76,8 @@ class InputsService:
     async def keep_mask(self, data: bytes, key: str, param: str, *, white_paints: bool = False) -> Input:
         """Keep a mask: what is transparent (or white) is painted anew. Raises InvalidMask and what `keep` raises."""
         self._check_size(data, param)
-        reading = await self.reader.read(data, "mask", param, white_paints=white_paints)
+        async with self.lines.turn(key):
+            reading = await self.reader.read(data, "mask", param, white_paints=white_paints)
         assert reading.mask is not None
         kept = Input(await self._put(reading.mask), reading.width, reading.height)
         await self.offload(QueueDown, self._remember, kept, key)
@@ -119,9 +121,7 @@ class InputsService:
         else:
             found = await self.find(reference, key, param)
             data = (await self.offload(StoreDown, self.store.get, found.id)).bytes
-        reading = await self.reader.read(data, "picture", param)
-        assert reading.picture is not None
-        return await self.filter.check(reading.picture)
+        return (await self._see(data, key, param))[1]
 
     async def take_mask(
         self, reference: str, key: str, param: str, own: Callable[[str], str], paints: Literal["transparent", "white"]
@@ -145,6 +145,13 @@ class InputsService:
             if thing_id is not None:
                 await self.writing(StoreDown, self.store.delete, thing_id)
         await self.offload(QueueDown, self._forget, kept.id)
+
+    async def _see(self, data: bytes, key: str, param: str) -> tuple[Reading, PictureVerdict]:
+        """Read a picture and have it looked at, both in one turn: either takes a core for a while."""
+        async with self.lines.turn(key):
+            reading = await self.reader.read(data, "picture", param)
+            assert reading.picture is not None
+            return reading, await self.filter.check(reading.picture)
 
     async def _bytes(self, reference: str, param: str) -> bytes:
         if not reference.startswith("data:"):

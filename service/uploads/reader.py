@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import anyio
 import anyio.to_thread
 
-from contract.errors import InvalidImage, InvalidMask, UploadsBusy
+from contract.errors import InvalidImage, InvalidMask
 from service.uploads import decode
 from service.uploads.decode import Wish
 
@@ -26,9 +25,6 @@ MIN_SIDE_PX = 16
 MEMORY_BYTES = 640 * 2**20
 CPU_SECONDS = 10
 WALL_SECONDS = 60.0
-CHILDREN = 2
-"""How many pictures are read at once; the others wait."""
-MAX_WAITING = 32
 
 
 @dataclass(frozen=True)
@@ -46,20 +42,15 @@ class Reading:
 
 
 class PictureReader:
-    """Reads pictures, a few at a time, each in a process of its own."""
+    """Reads pictures, each in a process of its own; how many at a time is its caller's to say (`Lines`)."""
 
     def __init__(self, max_pixels: int) -> None:
         self.max_pixels = max_pixels
-        self._limiter: anyio.CapacityLimiter | None = None
 
     async def read(self, data: bytes, role: Role, param: str, *, white_paints: bool = False) -> Reading:
-        """Return what `data` shows. Raises InvalidImage, which names `param`, and UploadsBusy when too many pictures wait."""
-        # Made here: a limiter belongs to a running event loop.
-        limiter = self._limiter = self._limiter or anyio.CapacityLimiter(CHILDREN)
-        if limiter.statistics().tasks_waiting >= MAX_WAITING:
-            raise UploadsBusy
+        """Return what `data` shows. Raises InvalidImage, which names `param`."""
         wish = Wish(role, white_paints, self.max_pixels, MIN_SIDE_PX, OUT_SIDE_PX, MEMORY_BYTES, CPU_SECONDS)
-        return await anyio.to_thread.run_sync(read_in_child, data, wish, param, limiter=limiter)
+        return await anyio.to_thread.run_sync(read_in_child, data, wish, param)
 
 
 def read_in_child(data: bytes, wish: Wish, param: str) -> Reading:

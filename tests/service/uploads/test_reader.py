@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -219,6 +220,16 @@ def test_time_is_capped_by_the_system() -> None:
     busy = replace(WISH, cpu_seconds=0)
     done, _ = run_child(pictures.many_frames(), busy)
     assert done.returncode != 0
+
+
+def test_a_child_makes_way_for_others_before_it_imports_anything_large() -> None:
+    watch = (
+        "import os, runpy, sys\nclass Watch:\n    def find_spec(self, name, *_):\n"
+        "        if name == 'PIL': sys.exit(os.nice(0))\nsys.meta_path.insert(0, Watch())\n"
+        f"runpy.run_path({str(decode.__file__)!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", watch], env={}, timeout=60, check=False)
+    assert done.returncode == min(os.nice(0) + decode.BEHIND_OTHERS, 19)
 
 
 def test_a_child_that_is_killed_is_a_refusal() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from PIL import Image
 from redis import Redis
 from starlette.testclient import TestClient
 
+from contract.keys import KeyRing
 from contract.settings import Settings
 from contract.store import ImageStore
 from safety.picture_filter import PictureFilter, PictureVerdict
 from service.app import create_app
+from service.uploads import reader
+from service.uploads.decode import Wish
 from tests.service.uploads import pictures
 from tests.service.uploads.pictures import file_of, halves, hole
 
@@ -82,6 +86,31 @@ def test_a_bad_upload_is_refused(unfiltered: TestClient, redis: Redis, request_p
     reply = unfiltered.post(PATH, **request_parts)
     assert (reply.status_code, reply.json()["error"]["code"], reply.json()["error"]["param"]) == (400, code, param)
     assert redis.keys("unclip:upload:*") == []
+
+
+def test_another_key_s_pictures_are_not_kept_waiting_by_one_s_bombs(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, begun, over, read_before_the_other = reader.read_in_child, threading.Event(), threading.Event(), list[bytes]()
+
+    def read(data: bytes, wish: Wish, param: str) -> reader.Reading:
+        if data.startswith(b"bomb") and not over.is_set():
+            read_before_the_other.append(data)
+            begun.set()
+            over.wait(20)
+        return really(data, wish, param)
+
+    monkeypatch.setattr(reader, "read_in_child", read)
+    ring = KeyRing(redis)
+    bomber, other = ({"Authorization": f"Bearer {ring.create(name).token}"} for name in ("bomber", "other"))
+    app = create_app(settings.model_copy(update={"picture_filter": False}))
+    with TestClient(app) as client, ThreadPoolExecutor(4) as callers:
+        bombs = [callers.submit(client.post, PATH, files={"image": b"bomb"}, headers=bomber) for _ in range(4)]
+        assert begun.wait(10)
+        reply = client.post(PATH, files={"image": file_of(halves())}, headers=other)
+        over.set()
+        assert (reply.status_code, read_before_the_other) == (201, [b"bomb"])
+        assert [bomb.result().status_code for bomb in bombs] == [400] * 4
 
 
 def test_a_file_over_the_limit_is_refused(settings: Settings) -> None:
