@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,9 @@ LATENT_ID = re.compile(r"lat_([0-9a-f]{32})-(0|[1-9][0-9]?)")
 CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
 """By the names of `contract.spec.OutputFormat`, and GIF for animations."""
 LATENT_TYPE = "application/octet-stream"
+KINDS = ("images", "latents", "uploads")
+_UNFINISHED = re.compile(r".+#\d+")
+"""How obstore names a file in a folder until it is whole; it shows such files to nobody."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class ImageStore:
 
     def aged(self, before: datetime) -> Iterator[Sequence[str]]:
         """Yield, some hundreds at a time, the ids of whatever was stored before this moment."""
-        for kind in ("images", "latents", "uploads"):
+        for kind in KINDS:
             with _outages():
                 chunks = iter(obstore.list(self._writer, prefix=kind, chunk_size=LIST_CHUNK))
             while True:
@@ -149,6 +152,23 @@ class ImageStore:
                     break
                 found = [_id_of(entry["path"]) for entry in chunk if entry["last_modified"] < before]
                 yield [thing_id for thing_id in found if thing_id is not None]
+
+    def remove_unfinished(self, before: datetime) -> int:
+        """Remove what writers that were killed before this moment left in a folder, which no list shows. Returns how many went.
+
+        A bucket has none: a file comes there in one request, or not at all.
+        """
+        if self._folder is None:
+            return 0
+        gone = 0
+        for kind in KINDS:
+            for folder, _, names in os.walk(self._folder / kind):
+                for path in (Path(folder, name) for name in names if _UNFINISHED.fullmatch(name)):
+                    with _outages(), suppress(FileNotFoundError):  # its writer was alive, and is done
+                        if path.stat().st_mtime < before.timestamp():
+                            path.unlink()
+                            gone += 1
+        return gone
 
     def ping(self) -> None:
         """Return if the store answers, raise StoreDown if not: the bucket can be listed, or the folder written to."""

@@ -7,12 +7,8 @@ equal pixels in any company. They differ in their last bits from eager torch's, 
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +18,7 @@ from torch import Tensor, nn
 from models.cascade import Cascade
 from models.cuda import Bucketed
 from models.errors import BackendUnusable
+from models.graph_files import GraphFiles
 from models.row import DONE, DrawRequest
 from models.stages.decoder import DecoderStage
 from models.stages.prior import PriorStage
@@ -30,7 +27,6 @@ from models.stages.upsampler import UpsamplerStage
 Precision = Literal["float32", "bfloat16"]
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 NETS = Path(__file__).resolve().parent / "nets"
-DIGEST_BYTES = 32
 PRIOR_LANES, DECODER_LANES, UPSAMPLER_LANES = (2, 4), (1, 2), (1,)
 """Sizes of calls: a row's candidates or its picture, without and with guidance; more lanes go in further calls."""
 USUAL = DrawRequest(prompt="", seed=0, steps=1, guidance_scale=2.0, prior_steps=1, prior_guidance_scale=2.0, upsample_steps=1)
@@ -51,6 +47,7 @@ def compile_nets(cascade: Cascade, compiler: Compiler) -> None:
     row = cascade.admit(USUAL)
     while row.stage != DONE and row.failure is None:
         cascade.stages[row.stage].run([row])
+    compiler.files.sweep()  # behind the usual picture: whatever it read is of use
 
 
 class Compiler:
@@ -69,7 +66,6 @@ class Compiler:
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in capabilities:
             raise BackendUnusable("this CPU does not compute in bfloat16", "choose float32")
-        self.folder = folder
         self.options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -79,7 +75,8 @@ class Compiler:
         }
         machine = (self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(capabilities))
         sources = [path.read_bytes() for path in sorted(NETS.glob("*.py"))]
-        self._setup = repr((openvino.get_version(), torch.__version__, machine, self.options, model_digest, sources))
+        setup = (openvino.get_version(), torch.__version__, machine, self.options, model_digest, sources)
+        self.files = GraphFiles(folder, repr(setup))
 
     def quicken(self, net: nn.Module, part: str, lanes: Sequence[int]) -> None:
         """Have a net run compiled, whoever calls it. part: its name among the model's. lanes: the sizes of calls."""
@@ -93,13 +90,12 @@ class Compiler:
         BackendUnusable where OpenVINO refuses the net or an option, as another version of it may.
         """
         shapes = [None if each is None else (tuple(each.shape), str(each.dtype)) for each in inputs]
-        key = hashlib.sha256(repr((self._setup, part, shapes)).encode()).hexdigest()
-        path = self.folder / f"{part}-{key[:32]}.graph"
-        stored = kept(path)
+        path = self.files.path(part, repr(shapes))
+        stored = self.files.read(path)
         try:
             if stored is None:
                 stored = self._core.compile_model(converted(net, inputs), "CPU", self.options).export_model().getvalue()
-                keep(path, stored)
+                self.files.keep(path, stored)
             return self._core.import_model(stored, "CPU", self.options).create_infer_request()
         except RuntimeError as error:
             raise BackendUnusable(f"OpenVINO refuses {part}: {error}", "install another version of it") from error
@@ -176,27 +172,3 @@ def converted(net: nn.Module, inputs: Sequence[Tensor | None]) -> Any:
         node.get_node().set_partial_shape(PartialShape(list(each.shape)))
     model.validate_nodes_and_infer_types()
     return model
-
-
-def kept(path: Path) -> bytes | None:
-    """What lies in a file behind its SHA-256; None where it is missing or not whole."""
-    try:
-        found = path.read_bytes()
-    except OSError:
-        return None
-    digest, stored = found[:DIGEST_BYTES], found[DIGEST_BYTES:]
-    return stored if hashlib.sha256(stored).digest() == digest else None
-
-
-def keep(path: Path, stored: bytes) -> None:
-    """Write a file for `kept`, whole or not at all. Where the disk refuses, the next start makes it anew."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            try:
-                file.write(hashlib.sha256(stored).digest() + stored)
-                file.flush()
-                os.replace(file.name, path)
-            except OSError:
-                os.unlink(file.name)
-                raise

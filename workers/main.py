@@ -25,6 +25,7 @@ from workers.cascade import calibration_of, device_of, load_cascade
 from workers.clerk import Clerk, Pace
 from workers.engine import AnyRow, Engine, Stages, stage_costs
 from workers.inputs import Inputs
+from workers.leftovers import remove_leftovers
 from workers.loop import Loop, StopRequest
 from workers.pick import Budget
 from workers.picture_check import load_check
@@ -58,6 +59,7 @@ def serve(
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     log.info("worker starts", model=str(settings.model_folder))
+    remove_leftovers(settings.data_dir)
     cascade = load(settings)
     check = load_check(settings)
     provenance = Provenance(settings)

@@ -30,6 +30,8 @@ from contract.store import ImageStore
 
 SWEEP_KEY = "unclip:sweep"
 EVERY_SECONDS = 900.0
+UNFINISHED_SECONDS = 3600.0
+"""How long a file that is being written is left alone: it takes seconds, unless its process was killed."""
 MARGIN_SECONDS = 900.0
 """What is kept beyond its time, for clocks that differ and for jobs that begin at its last moment."""
 JOB_PART = re.compile(r"(?:lat_)?([0-9a-f]{32})-\d+")
@@ -85,6 +87,7 @@ class Sweeper:
                 if thing not in (wanted or ()):
                     self._store.delete(thing)
                     gone += 1
+        gone += self._store.remove_unfinished(datetime.fromtimestamp(now - UNFINISHED_SECONDS, UTC))
         # The names of expired jobs stay for as long again: their owners are told that they are gone, not that they never were.
         self._shorten_lists(now - 2 * self._retention_seconds - MARGIN_SECONDS)
         if gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from contract.queue import index_key
 from contract.spec import ImageSource, LatentSource, UpscaleSpec, VarySpec
 from contract.store import ImageStore, image_id, latent_id
 from tests.workers.plain import make_spec
-from workers.sweep import MARGIN_SECONDS, SWEEP_KEY, Sweeper
+from workers.sweep import MARGIN_SECONDS, SWEEP_KEY, UNFINISHED_SECONDS, Sweeper
 
 RETENTION_SECONDS = 3600.0
 OLD = "a" * 32
@@ -56,6 +57,18 @@ def is_there(store: ImageStore, thing: str) -> bool:
 
 
 EXPIRED = RETENTION_SECONDS + MARGIN_SECONDS + 60
+
+
+@pytest.mark.parametrize("seconds", [UNFINISHED_SECONDS - 60, UNFINISHED_SECONDS + 60])
+def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(sweeper, store, settings, seconds):
+    """obstore writes beside the file's place, and shows such a file to nobody."""
+    path = Path(settings.data_dir, "images", OLD, "0#1")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, times=(time.time() - seconds,) * 2)
+    assert list(store.aged(datetime.now(UTC))) == []
+    assert sweeper.sweep() == (seconds > UNFINISHED_SECONDS)
+    assert path.exists() == (seconds < UNFINISHED_SECONDS)
 
 
 @pytest.mark.parametrize("thing", [image_id(OLD, 0), latent_id(OLD, 3), "up_" + "b" * 32])
