@@ -75,12 +75,22 @@ def submit(plan: Plan) -> Sequence[Line]:
 
 def filters(plan: Plan) -> Sequence[Line]:
     """The prompt filter's part in that."""
-    from bench.filters import filter_cost
+    from bench.filters import CALLERS, filter_costs
 
-    cost = filter_cost(plan.blocks, plan.tell)
-    added = f"{cost.new_ms - cost.remembered_ms:.1f} ms of processor time added to {cost.remembered_ms:.1f}"
-    beside = f"{added}; p50 {cost.new_p50_ms:.1f} ms, p99 {cost.new_p99_ms:.1f} ms, one caller"
-    return [Line("submits a second of new prompts over one remembered", str(cost.rate), "stated", None, beside)]
+    arms = {
+        "off": "no prompt filter",
+        "terms": "word lists",
+        "whole": "word lists and classifier",
+        "remembered": "a known prompt",
+    }
+    lines = []
+    for name, cost in filter_costs(plan.blocks, plan.tell).items():
+        rate = f"{cost.a_second:.0f} a second, p50 {cost.p50_ms:.1f} ms, p99 {cost.p99_ms:.1f} ms"
+        over = f"{cost.added_ms:.1f} ms more than without; rate over that {cost.over}"
+        added = f"{cost.cpu_ms:.1f} ms of processor time each" + ("" if name == "off" else f", {over}")
+        what = f"submits on one core, {CALLERS} callers, {cost.submits} of them: {arms[name]}"
+        lines.append(Line(what, rate, "stated", None, added))
+    return lines
 
 
 def mixed(plan: Plan) -> Sequence[Line]:
