@@ -14,6 +14,7 @@ from workers.pick import Budget
 from workers.room import Room
 from workers.turns import Turns
 
+JOB_COST = 4.25
 ANN, BOB, CAT, BATCH = "interactive:ann", "interactive:bob", "interactive:cat", "batch:ann"
 
 
@@ -77,7 +78,7 @@ class Office:
         return self.ended[job] - came
 
 
-def stays(flood: int, **fields: object) -> float:
+def stays(flood: int, **fields: int) -> float:
     """The 95th percentile of how long 40 jobs of Ann's are here, one after the other, beside so many of Bob's."""
     office = Office()
     for number in range(flood):
@@ -87,6 +88,9 @@ def stays(flood: int, **fields: object) -> float:
         found.append(office.stay(number, **fields))
         for _ in range(20 + number % 7):
             office.call()
+    drawn = Counter(job.partition("/")[0] for job in office.ended)
+    whole_jobs = office.now / JOB_COST - drawn[ANN] * fields.get("n", 1)
+    assert not flood or drawn[BOB] >= whole_jobs - office.budget.rows, "the flood lost nothing but what Ann was drawn"
     return float(np.percentile(found, 95))
 
 
