@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from redis import Redis
 from rq.job import Job
+from rq.utils import as_text
 
+from contract.ended import ENDED
 from contract.estimates import Pace, read_pace
 from contract.previews import Preview, preview_key, read_preview
 from contract.queue import outages
@@ -29,6 +32,18 @@ class JobWatch:
                 pipe.hget(preview_key(job_id), "index")
             answers = pipe.execute()
         return [(*fields, index) for fields, index in zip(answers[::2], answers[1::2], strict=True)]
+
+    def newest(self) -> str:
+        """Return the id of the newest entry in the stream of beginnings and ends; one before all others where there is none."""
+        with outages():
+            found = cast("list[tuple[bytes, Any]]", self._redis.xrevrange(ENDED, count=1))
+        return as_text(found[0][0]) if found else "0-0"
+
+    def await_news(self, after: str, wait_seconds: float) -> str:
+        """Return the id of the newest entry once there is one behind `after`; `after` itself when none came in time."""
+        with outages():
+            found = self._redis.xread({ENDED: after}, count=1, block=max(1, int(wait_seconds * 1000)))
+        return self.newest() if found else after
 
     def preview(self, job_id: str, after: int = 0) -> Preview | None:
         """Return a job's newest preview, None when there is none with an index above `after`."""

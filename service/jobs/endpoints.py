@@ -98,7 +98,8 @@ async def read_job(
     def is_news(job: JobRecord) -> bool:
         return job.state.is_terminal or (if_none_match is not None and not is_among(etag_of(job, urls), if_none_match))
 
-    job = await jobs.until(await jobs.fetch(job_id, caller.key_id), is_news, wait, request.is_disconnected)
+    job = await jobs.fetch(job_id, caller.key_id)
+    job = await jobs.until(job, is_news, wait, request.is_disconnected, is_keen=if_none_match is not None)
     headers = {"ETag": etag_of(job, urls), "Cache-Control": "private, no-cache"}
     if if_none_match is not None and is_among(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)

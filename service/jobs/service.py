@@ -144,7 +144,7 @@ class JobsService:
         has_left: tells whether the caller has hung up. Raises JobFailed, JobCanceled, WaitTimedOut, JobNotFound, QueueDown
         (after a long outage), or ClientDisconnect when the caller has left.
         """
-        now = await self.until(job, lambda seen: seen.state.is_terminal, self.wait_seconds, has_left)
+        now = await self.until(job, lambda seen: seen.state.is_terminal, self.wait_seconds, has_left, is_keen=False)
         if not now.state.is_terminal:
             raise WaitTimedOut(job.id, self.wait_seconds)
         return succeeded(now)
@@ -155,22 +155,26 @@ class JobsService:
         is_met: Callable[[JobRecord], bool],
         wait_seconds: float,
         has_left: Callable[[], Awaitable[bool]],
+        *,
+        is_keen: bool = True,
     ) -> JobRecord:
         """Return the job once `is_met` holds for it, or as it is after `wait_seconds`.
 
-        Raises JobNotFound when it is gone, QueueDown after a long outage, ClientDisconnect when the caller has left.
+        is_keen: False where `is_met` asks for the job's state alone, which costs far fewer looks. Raises JobNotFound when it is
+        gone, QueueDown after a long outage, ClientDisconnect when the caller has left.
         """
         if is_met(job) or wait_seconds <= 0:
             return job
         deadline = time.monotonic() + wait_seconds
-        async with self.watcher.follow(job) as follower:
+        async with self.watcher.follow(job, is_keen=is_keen) as follower:
             while not is_met(follower.record):
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     break
                 if not await follower.change(min(remaining, LEFT_SECONDS)) and await has_left():
                     raise ClientDisconnect
-            return follower.record
+            last = follower.record
+        return last if is_keen or is_met(last) else await self.fetch(job.id, job.spec.key)
 
 
 def inputs_of(job: JobRecord) -> Sequence[str]:

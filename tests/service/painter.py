@@ -16,9 +16,11 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
+from contract.ended import tell
 from contract.queue import queue_name
 from contract.settings import Settings
 from contract.spec import AnySpec, read_spec
+from contract.states import JobState
 from contract.store import ImageStore, image_id
 
 NATIVE_SIZE = 256
@@ -39,6 +41,7 @@ class Painter:
         job = Job.fetch(taken, connection=self.redis, serializer=JSONSerializer)
         with self.redis.pipeline() as pipe:
             job.prepare_for_execution("painter", pipe)
+            tell(pipe, job.id, JobState.RUNNING, job.origin)
             pipe.execute()
         return job
 
@@ -61,6 +64,7 @@ class Painter:
         }
         with self.redis.pipeline() as pipe:
             job._handle_success(job.result_ttl, pipe)
+            tell(pipe, job.id, JobState.SUCCEEDED, job.origin)
             pipe.execute()
 
     def fail(self, job: Job, error: Mapping[str, Any]) -> None:
@@ -70,6 +74,7 @@ class Painter:
         with self.redis.pipeline() as pipe:
             job.set_status(JobStatus.FAILED, pipeline=pipe)
             job._handle_failure("Traceback (most recent call last): secret", pipe)
+            tell(pipe, job.id, JobState.FAILED, job.origin)
             pipe.execute()
 
     def _paint(self, job_id: str, index: int, spec: AnySpec) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from contract.previews import post_preview
 from contract.queue import JobQueue
 from contract.record import JobRecord
 from contract.settings import Settings
+from contract.states import JobState
 from contract.watch import JobWatch
+from service.jobs import watcher as watching
 from service.jobs.events import Telling, event_id, fraction_of, stream
 from service.jobs.watcher import Watcher
 from service.offload import Offload
@@ -77,10 +79,13 @@ def test_a_wait_ends_with_the_job(client: TestClient, painter: Painter) -> None:
         assert client.get(f"/v1/jobs/{job_id}", params={"wait": 10}).json()["status"] == "succeeded"
 
 
-def test_a_wait_ends_with_its_time(client: TestClient) -> None:
+def test_a_wait_ends_with_its_time_and_tells_how_far_the_job_is_then(client: TestClient, painter: Painter) -> None:
     job_id = submit(client)
+    job = painter.start()
     began = time.monotonic()
-    assert client.get(f"/v1/jobs/{job_id}", params={"wait": 0.4}).json()["status"] == "queued"
+    with meanwhile(lambda: progress(painter, job, 0.5)):
+        told = client.get(f"/v1/jobs/{job_id}", params={"wait": 0.4}).json()
+    assert (told["status"], told["progress"]["fraction"]) == ("running", 0.5)
     assert 0.4 <= time.monotonic() - began < 1.5
 
 
@@ -220,6 +225,49 @@ def test_many_followers_of_many_jobs_cost_one_look_at_a_time(redis: Redis, queue
     asyncio.run(follow_all())
     assert max(looks) == 5
     assert len(looks) <= 12
+
+
+@pytest.mark.parametrize("is_keen", [True, False])
+def test_who_waits_for_the_end_alone_costs_no_look_at_every_step(
+    is_keen: bool, redis: Redis, queue: JobQueue, client: TestClient, painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "BELLS", 1000)  # no look to be sure: the end itself must wake who waits for it
+    job_id = submit(client)
+    job = painter.start()
+    looks: list[int] = []
+
+    class Counting(JobWatch):
+        def marks(self, ids: Any) -> Any:
+            looks.append(len(ids))
+            return super().marks(ids)
+
+    async def wait() -> JobState:
+        async with Watcher(queue, Counting(redis), Offload()).follow(queue.fetch(job_id), is_keen=is_keen) as follower:
+            for number in range(8):
+                await asyncio.sleep(0.1)
+                progress(painter, job, number / 10)
+            painter.succeed(job)
+            while not follower.record.state.is_terminal:
+                assert await follower.change(10)
+            return follower.record.state
+
+    assert asyncio.run(wait()) is JobState.SUCCEEDED
+    assert (len(looks) > 3) == is_keen
+
+
+def test_an_end_without_a_word_is_found_all_the_same(redis: Redis, queue: JobQueue, client: TestClient) -> None:
+    job_id = submit(client)
+
+    async def wait() -> bool:
+        async with Watcher(queue, JobWatch(redis), Offload()).follow(queue.fetch(job_id), is_keen=False) as follower:
+            await follower.change(0.3)
+            redis.hset(Job.key_for(job_id), "status", "stopped")
+            while not follower.record.state.is_terminal:
+                if not await follower.change(5):
+                    return False
+            return True
+
+    assert asyncio.run(wait())
 
 
 def test_a_follower_outlasts_a_short_outage_and_no_long_one(queue: JobQueue, redis: Redis, client: TestClient) -> None:
