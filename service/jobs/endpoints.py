@@ -28,7 +28,7 @@ from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
 from service.idempotency import OnceOnly
 from service.jobs import events
 from service.jobs.etags import etag_of, is_among
-from service.jobs.intake import Taking, accepted, seen_by
+from service.jobs.intake import TAKING_DECLARED, Taking, accepted, seen_by
 from service.jobs.requests import JobRequest
 from service.jobs.schemas import EVENTS_REPLY, UNCHANGED_REPLY, JobDeleted, JobList, JobResponse
 from service.jobs.service import Wanted
@@ -52,6 +52,7 @@ Wait = Annotated[
     status_code=202,
     response_model=JobResponse,
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
+    openapi_extra=TAKING_DECLARED,
 )
 async def submit_job(body: JobRequest, intake: Taking) -> Response:
     """Queue one job. The reply comes at once; follow `Location` for its state."""

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 
 from contract.record import JobRecord
 from service.drafts import Drafts
-from service.idempotency import IdempotencyKey, Once, once
+from service.idempotency import KEY_DECLARED, KEY_HEADER, Once, once
 from service.jobs.etags import etag_of
 from service.jobs.requests import JobRequest
 from service.jobs.schemas import JobResponse
@@ -56,12 +56,14 @@ async def seen_by(urls: PublicUrls, jobs: JobsService, job: JobRecord) -> JobRes
     return JobResponse.of(job, urls, await jobs.estimate(job))
 
 
-async def _intake(request: Request, idempotency_key: IdempotencyKey = None) -> Intake:
+async def _intake(request: Request) -> Intake:
     """All that a submit asks of a request, as one dependency. Raises UnsupportedMediaType, InvalidKey, InvalidParameter."""
     await json_only(request)
-    seen_before = await once(request, idempotency_key)
+    seen_before = await once(request, request.headers.get(KEY_HEADER))
     here, urls = resources_of(request), await urls_of(request)
     return Intake(Drafts(here.admission, here.inputs, urls), here.jobs, here.webhooks, urls, seen_before.api_key, seen_before)
 
 
 Taking = Annotated[Intake, Depends(_intake)]
+TAKING_DECLARED = {"parameters": [KEY_DECLARED]}
+"""What the description of a route with a `Taking` has beside what FastAPI knows."""

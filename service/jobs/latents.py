@@ -11,7 +11,7 @@ from contract.errors import IdempotencyKeyReused
 from contract.spec import EncodeSpec, Spec, Steps
 from service.errors import DRAWING_REFUSALS, PICTURE_REFUSALS, errors
 from service.jobs.endpoints import LOCATION
-from service.jobs.intake import Taking
+from service.jobs.intake import TAKING_DECLARED, Taking
 from service.jobs.requests import IMAGE, EncodeJob, JobOptions
 from service.jobs.schemas import JobResponse
 
@@ -31,6 +31,7 @@ class LatentRequest(JobOptions):
     status_code=202,
     response_model=JobResponse,
     responses={202: {"headers": LOCATION}, **errors(*DRAWING_REFUSALS, *PICTURE_REFUSALS, IdempotencyKeyReused)},
+    openapi_extra=TAKING_DECLARED,
 )
 async def make_latent(body: LatentRequest, intake: Taking) -> Response:
     """Queue the job `encode`: its picture's `latent_id` can start any number of variations, edits and ways between."""

@@ -138,6 +138,14 @@ def test_the_example_of_a_request_is_one(request_model: type[DrawingRequest], op
     assert request_model.model_validate(example)
 
 
+def test_a_header_that_is_read_by_hand_is_declared_as_the_others_are(openapi: dict[str, Any]) -> None:
+    declared = [
+        openapi["paths"][path]["post"]["parameters"][-1] for path in ("/v1/jobs", "/v1/latents", "/v1/jobs/{job_id}/retry")
+    ]
+    assert declared[0] == declared[1] == declared[2]
+    assert declared[0]["name"] == "idempotency-key"
+
+
 def test_request_schemas_are_closed(openapi: dict[str, Any]) -> None:
     schemas = openapi["components"]["schemas"]
     assert all(schemas[name]["additionalProperties"] is False for name in ("GenerationRequest", *JOBS))
