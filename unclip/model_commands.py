@@ -259,6 +259,7 @@ def eval_inpainting(
     model: ModelDir = None,
     each: Annotated[int, typer.Option(min=1, help="Pictures of each mask size.")] = 20,
     is_wide: Annotated[bool, typer.Option("--all", help="Chance scenes of all kinds, not familiar things alone.")] = False,
+    against: Annotated[Path | None, typer.Option(help="Another model, told by its folder's name.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page whose marked regions are filled with it.")] = None,
 ) -> None:
     """Paint masked objects anew from three prompts and three modes of guidance. A stopped run goes on."""
@@ -274,7 +275,8 @@ def eval_inpainting(
         judges = Judges.load()
         cases = draw_cases(SpriteBank.load(data, SIZE_PX), judges.group, each, is_familiar=not is_wide)
         how = How(modes=("constant", "interval", "oscillating"))
-        report = run({model_name(folder): folder}, cases, judges, out, how, show)
+        models = {model_name(folder): folder} | ({f"against {against.name}": against} if against else {})
+        report = run(models, cases, judges, out, how, show)
         if page is not None:
             write(page, out)
     typer.echo(report.to_markdown())
