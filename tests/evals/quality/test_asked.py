@@ -12,7 +12,7 @@ from training.data.scenes import BACKDROPS, COLOURS, PLAIN_COLOURS, RELATIONS
 from training.data.vocabulary import WORDS, HeldOut
 
 LENGTHS = {
-    "objects": 500, "familiar": 120, "styles": 100, "colours": 140, "counts": 150, "relations": 120, "held-out-relations": 120,
+    "objects": 500, "familiar": 286, "styles": 100, "colours": 140, "counts": 150, "relations": 120, "held-out-relations": 120,
     "backdrops": 120, "phrases": 60, "captions": 1000, "samples": 64, "copies": 100,
 }  # fmt: skip
 SMALL_WORDS = {"a", "an", "at", "of", "the", "up", "something"}
