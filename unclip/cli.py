@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,6 +69,9 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 def api(host: Host = None, port: Port = None) -> None:
     """Run the API process alone, for deployment. Needs UNCLIP_REDIS_URL."""
     settings = read_settings(host=host, port=port)
+    from service.threads import tune_blas
+
+    tune_blas(os.environ)
     from service.main import run
 
     run(settings)

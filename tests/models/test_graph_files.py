@@ -36,11 +36,19 @@ def test_what_is_kept_is_read_again_and_a_cut_file_is_not(files):
     assert [each.name for each in files.folder.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", ["prior-0123456789abcdef0123456789abcdef.graph", THEIRS])
-def test_graphs_of_another_setup_go_when_nobody_has_read_them_for_long(files, name):
-    path = put(files, name, UNREAD_SECONDS - 1)
+@pytest.mark.parametrize(
+    ("name", "kept_seconds"),
+    [
+        pytest.param("prior-0123456789abcdef0123456789abcdef.graph", UNREAD_SECONDS, id="a graph as releases before named it"),
+        pytest.param(THEIRS, UNREAD_SECONDS, id="a graph of another setup"),
+        pytest.param("tmpab_12xyz", UNFINISHED_SECONDS, id="half a graph of releases before"),
+        pytest.param("tmpab_12xyz.part", UNFINISHED_SECONDS, id="half a graph"),
+    ],
+)
+def test_what_nobody_needs_goes_when_its_time_is_up_and_not_before(files, name, kept_seconds):
+    path = put(files, name, kept_seconds - 1)
     assert (files.sweep(), path.exists()) == (0, True)
-    put(files, name, UNREAD_SECONDS + 1)
+    put(files, name, kept_seconds + 1)
     assert (files.sweep(), path.exists()) == (1, False)
 
 
@@ -58,14 +66,6 @@ def test_own_graphs_and_what_is_none_of_ours_stay_however_old(files):
     kept = [put(files, name, 10 * UNREAD_SECONDS) for name in (files.path("prior", "").name, "notes.txt")]
     assert files.sweep() == 0
     assert all(path.exists() for path in kept)
-
-
-@pytest.mark.parametrize("name", ["tmpab_12xyz", "tmpab_12xyz.part"])
-def test_what_a_killed_process_was_writing_goes_and_what_is_being_written_stays(files, name):
-    path = put(files, name, UNFINISHED_SECONDS - 1)
-    assert (files.sweep(), path.exists()) == (0, True)
-    put(files, name, UNFINISHED_SECONDS + 1)
-    assert (files.sweep(), path.exists()) == (1, False)
 
 
 def test_a_folder_that_is_not_there_is_no_error(files):

@@ -6,7 +6,13 @@ without the classifier, `whole` is what ships.
 
 from __future__ import annotations
 
+import os
 import sys
+
+from service.threads import tune_blas
+
+if __name__ == "__main__":
+    tune_blas(os.environ)
 
 from contract.settings import Settings
 from safety.prompt_filter import PromptFilter, Verdict
