@@ -9,7 +9,8 @@ from service.threads import tune_blas
 
 
 def test_blas_is_tuned_and_the_operators_word_stands() -> None:
-    unset, told = {}, {"OPENBLAS_NUM_THREADS": "3"}
+    unset: dict[str, str] = {}
+    told = {"OPENBLAS_NUM_THREADS": "3"}
     tune_blas(unset)
     tune_blas(told)
     assert (unset, told) == ({"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "3"})
