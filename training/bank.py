@@ -1,4 +1,8 @@
-"""Examples made once and kept in one file, for machines on which making them costs more than learning from them."""
+"""Examples made once and learned from again and again: in a file for a CPU, in a GPU's own memory for a GPU.
+
+On a CPU making them costs more than learning from them; on a GPU they cost less, but Python makes them, which would be waited
+for in every batch.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,16 @@ from torch import Tensor
 from models.clip.image import ImageTower
 from models.clip.text import TextFeatures, TextTower
 from models.nets.bert import sentence_mean
+from training.drawn_apart import Chunk, Drawn, draw_all
 from training.examples import Examples
 from training.live import Pictures, encode_all
 
 LENGTH = 24  # caption tokens kept: scenes' captions are hardly longer, and every stage computes with this many
-CHUNK = 256
+CPU_CHUNK, GPU_CHUNK = 256, 1024
 
 
 class Bank:
-    """N examples in memory: pixels and owners uint8, token states bfloat16.
+    """N examples on one device: pixels and owners uint8, token states bfloat16.
 
     z_i and z_t are not kept, since they change when CLIP learns on: `with_towers` computes them.
     """
@@ -35,14 +40,20 @@ class Bank:
     def __len__(self) -> int:
         return len(self.captions)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the examples lie."""
+        return self.tensors["pixels"].device
+
     def take(self, batch: int, generator: torch.Generator) -> Examples:
-        """Chance rows of the bank, on the CPU."""
+        """Chance rows of the bank, on its device."""
         return self.rows(torch.randint(len(self), (batch,), generator=generator))
 
     def rows(self, rows: Tensor) -> Examples:
         """The examples of the given rows."""
+        rows = rows.to(self.device)
         tokens, mask = self.tensors["tokens"][rows].float(), self.tensors["mask"][rows]
-        z_t = self.z_t[rows] if self.z_t is not None else torch.zeros(len(rows), tokens.shape[-1])
+        z_t = self.z_t[rows] if self.z_t is not None else tokens.new_zeros(len(rows), tokens.shape[-1])
         z_i = self.z_i[rows] if self.z_i is not None else torch.zeros_like(z_t)
         pixels = self.tensors["pixels"][rows].float() / 127.5 - 1
         return Examples(pixels, self.tensors["owners"][rows], TextFeatures(z_t, tokens, mask, ()), z_i)
@@ -51,45 +62,70 @@ class Bank:
     def with_towers(self, text: TextTower, image: ImageTower) -> Bank:
         """Compute z_t from the kept states and z_i from the pixels; returns itself."""
         z_t, z_i = [], []
-        for start in range(0, len(self), CHUNK):
-            of = self.rows(torch.arange(start, min(start + CHUNK, len(self))))
+        size = chunk_size(self.device)
+        for start in range(0, len(self), size):
+            of = self.rows(torch.arange(start, min(start + size, len(self))))
             z_t.append(text.project(sentence_mean(of.text.tokens, of.text.mask)))
             z_i.append(image.encode(of.pixels))
         self.z_t, self.z_i = torch.cat(z_t).clone(), torch.cat(z_i).clone()
         self.empty = _shortened(text.encode([""]))
         return self
 
+    def save(self, path: Path) -> None:
+        """Write the examples; the file is there whole or not at all."""
+        temporary = path.with_suffix(".part")
+        save_file(self.tensors, temporary, metadata={"captions": json.dumps(self.captions)})
+        temporary.replace(path)
+
 
 def make_bank(
-    path: Path, pictures: Pictures, tower: TextTower, count: int, seed: int, show: Callable[[int, int], None]
-) -> None:
-    """Make `count` examples and write them. show: called with how many are done and `count`."""
-    parts: dict[str, list[Tensor]] = {"pixels": [], "owners": [], "tokens": [], "mask": []}
+    pictures: Pictures,
+    tower: TextTower,
+    count: int,
+    seed: int,
+    show: Callable[[int, int], None],
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+) -> Bank:
+    """Make `count` examples, about 35 KB each, on `device`, where `tower` is too.
+
+    pictures: on the CPU, drawn from by so many processes. show: called with how many are done and `count`. Raises DataError.
+    """
+    size = chunk_size(torch.device(device))
+    chunks = [Chunk(seed * 1_000_003 + start, min(size, count - start)) for start in range(0, count, size)]
+    tensors: dict[str, Tensor] = {}
     captions: list[str] = []
-    for start in range(0, count, CHUNK):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
-        pixels, said, owners = pictures.draw(min(CHUNK, count - start), generator)
-        with torch.autocast(pixels.device.type, torch.bfloat16):  # the states are kept in bfloat16 in any case
-            text = _shortened(encode_all(tower, said))
-        parts["pixels"].append(((pixels + 1) * 127.5).round().byte().cpu())
-        parts["owners"].append(owners.cpu())
-        parts["tokens"].append(text.tokens.bfloat16().cpu())
-        parts["mask"].append(text.mask.cpu())
-        captions += said
+    for drawn in draw_all(pictures, chunks, processes):
+        for name, part in _kept(drawn, tower).items():
+            if name not in tensors:
+                tensors[name] = torch.empty(count, *part.shape[1:], dtype=part.dtype, device=device)
+            tensors[name][len(captions) : len(captions) + len(part)] = part
+        captions += drawn.captions
         show(len(captions), count)
-    temporary = path.with_suffix(".part")
-    save_file(
-        {name: torch.cat(chunks) for name, chunks in parts.items()}, temporary, metadata={"captions": json.dumps(captions)}
-    )
-    temporary.replace(path)
+    return Bank(tensors, _shortened(tower.encode([""])), captions)
 
 
 def read_bank(path: Path, tower: TextTower) -> Bank:
-    """Read a bank that `make_bank` wrote."""
+    """Read a bank that was saved. The same count and seed were the same examples when it was made."""
     with safe_open(path, "pt") as file:
         captions = json.loads(file.metadata()["captions"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- safe_open is no dict
     return Bank(tensors, _shortened(tower.encode([""])), captions)
+
+
+def chunk_size(device: torch.device) -> int:
+    """Examples that are made or embedded at once."""
+    return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
+
+
+def _kept(drawn: Drawn, tower: TextTower) -> dict[str, Tensor]:
+    device = tower.net.proj.weight.device
+    together = 64 if device.type == "cpu" else len(drawn.captions)  # a GPU computes padding faster than small batches
+    with torch.autocast(device.type, torch.bfloat16):  # the states are kept in bfloat16 in any case
+        text = _shortened(encode_all(tower, drawn.captions, together))
+    pixels, owners = (torch.from_numpy(part) for part in (drawn.pixels, drawn.owners))
+    return {"pixels": pixels, "owners": owners, "tokens": text.tokens.bfloat16(), "mask": text.mask}
 
 
 def _shortened(features: TextFeatures) -> TextFeatures:

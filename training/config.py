@@ -96,10 +96,15 @@ class DecoderNetConfig(Section):
 
 
 class DecoderStageConfig(StageConfig):
-    """The 64 px decoder. drop_text: how often the caption is withheld; half the time in the paper (§2.1)."""
+    """The 64 px decoder.
+
+    drop_text: how often the caption is withheld; half the time in the paper (§2.1). storage: of its packed weights; turbo's are
+    int8 rows always.
+    """
 
     net: DecoderNetConfig
     drop_text: float = Field(default=0.5, ge=0, le=1)
+    storage: Literal["float16", "int8_rows"] = "float16"
 
 
 class InpaintStageConfig(StageConfig):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
+from training.sampling import noise_like
+
 SHARE = 0.5
 """Of the pictures, for each wrong."""
 BLUR_SIGMAS_PX = (0.2, 1.2)
@@ -83,10 +85,10 @@ def resampled(pictures: Tensor, generator: torch.Generator) -> Tensor:
 def grainy(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian noise, coloured or (half of the pictures) grey, each picture at a strength of its own."""
     batch = len(pictures)
-    noise = torch.randn(pictures.shape, generator=generator)
-    is_grey = torch.rand(batch, 1, 1, 1, generator=generator) < 0.5
-    strength = STRONGEST_GRAIN * torch.rand(batch, 1, 1, 1, generator=generator)
-    return pictures + (strength * torch.where(is_grey, noise[:, :1], noise)).to(pictures.device)
+    noise = noise_like(pictures, generator)
+    is_grey = (torch.rand(batch, 1, 1, 1, generator=generator) < 0.5).to(pictures.device)
+    strength = STRONGEST_GRAIN * torch.rand(batch, 1, 1, 1, generator=generator).to(pictures.device)
+    return pictures + strength * torch.where(is_grey, noise[:, :1], noise)
 
 
 def through_jpeg(pictures: Tensor, generator: torch.Generator) -> Tensor:

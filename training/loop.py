@@ -103,10 +103,11 @@ class Loop:
         self.fixed = {
             name: p.detach() for name, p in task.net.named_parameters() if not p.requires_grad
         }  # the prior's clip_mean
+        # A GPU that is asked for each loss would wait for its next step's orders each time.
+        self.look_every = 1 if self.device.type == "cpu" else LOG_EVERY_STEPS
         # Fused on a CPU: a third of the time that its many small calls take, a sixteenth of the decoder's whole step.
-        fused = True if self.device.type == "cpu" else None
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=fused
+            self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
         )
         self.progress = Progress()
 
@@ -115,15 +116,19 @@ class Loop:
         self.out.mkdir(parents=True, exist_ok=True)
         self._resume()
         if self.how.compile:
-            self.task.net.compile()
+            self.task.net.compile(dynamic=False)
         lesson: nn.Module = Lesson(self.task)
         if self.ranks.count > 1:
             lesson = DistributedDataParallel(lesson)
         with self._writer() as writer:
             try:
                 self._learn(lesson, writer)
-            finally:
+            except FloatingPointError:
+                raise  # what it has left is worth nothing
+            except BaseException:
                 self._save()  # an interrupted run goes on from here
+                raise
+            self._save()
             net = self._with_ema()
             if writer is not None:
                 self._show(net, writer)
@@ -133,14 +138,20 @@ class Loop:
     def _learn(self, lesson: nn.Module, writer: SummaryWriter | None) -> None:
         saved = time.monotonic()
         smoothed = self.progress.losses[-1][1] if self.progress.losses else math.nan
-        done = self._done()
+        done, losses = self._done(), list[Tensor]()
         while done < 1:
             started = time.monotonic()
-            loss = self._step(lesson, done)
-            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
+            losses.append(self._step(lesson, done))
             self.progress.step += 1
+            looks = self.progress.step % self.look_every == 0
+            values = self._finite(losses) if looks else []
             self.progress.seconds += time.monotonic() - started
             done = self._done()
+            if not looks and done < 1:
+                continue
+            for loss in values or self._finite(losses):
+                smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
+            losses.clear()
             if writer is not None and self.progress.step % LOG_EVERY_STEPS == 0:
                 self.progress.losses.append((self.progress.step, smoothed))
                 writer.add_scalar("loss", smoothed, self.progress.step)
@@ -150,7 +161,16 @@ class Loop:
                 self._save()
                 saved = time.monotonic()
 
-    def _step(self, lesson: nn.Module, done: float) -> float:
+    def _finite(self, losses: list[Tensor]) -> list[float]:
+        """The numbers; on a GPU this waits until it has computed them. Raises FloatingPointError."""
+        values: list[float] = torch.stack(losses).tolist()
+        if not all(math.isfinite(value) for value in values):
+            raise FloatingPointError(
+                f"{self.task.name}: the loss is {values[-1]} at step {self.progress.step}; lower the learning rate"
+            )
+        return values
+
+    def _step(self, lesson: nn.Module, done: float) -> Tensor:
         # Its own number for each step and process: a resumed run goes on with the same data.
         step = (self.how.seed * 1_000_003 + self.progress.step) * self.ranks.count + self.ranks.rank
         for group in self.optimizer.param_groups:
@@ -160,16 +180,12 @@ class Loop:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.how.bf16):
                 loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(step))
             loss.backward()  # type: ignore[no-untyped-call]
-        value = float(self.ranks.mean(loss))  # of all processes, so that all stop
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"{self.task.name}: the loss is {value} at step {self.progress.step}; lower the learning rate"
-            )
+        mean = self.ranks.mean(loss)  # of all processes, so that all stop
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
         torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
-        return value
+        return mean
 
     def _attention(self) -> AbstractContextManager[None]:
         """On a CPU in bf16 the plain attention, whose backward pass is quicker, gives the decoder 1.2 times the steps."""
@@ -252,9 +268,12 @@ class Loop:
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"net.{name}"])
                 self.ema[name].copy_(tensors[f"ema.{name}"])
-                moments = {key: tensors.get(f"adam.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-                if moments["step"] is not None:
-                    self.optimizer.state[parameter] = {**moments, "step": moments["step"].cpu()}
+                if (step := tensors.get(f"adam.step.{name}")) is not None:
+                    moments = {
+                        key: torch.empty_like(parameter).copy_(tensors[f"adam.{key}.{name}"])
+                        for key in ("exp_avg", "exp_avg_sq")
+                    }
+                    self.optimizer.state[parameter] = {"step": step, **moments}
         self.progress = Progress(about["step"], about["seconds"], [(step, loss) for step, loss in about["losses"]])
 
 

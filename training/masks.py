@@ -26,7 +26,7 @@ def draw_masks(owners: Tensor, policy: MaskPolicy, generator: torch.Generator) -
         return torch.ones(batch, 1, size_px, size_px, device=owners.device)
     if policy == "object":
         return object_masks(owners, generator)
-    by_chance = random_masks(batch, size_px, generator).to(owners.device)
+    by_chance = random_masks(batch, size_px, generator, owners.device)
     if policy == "random":
         return by_chance
     half = (torch.rand(batch, 1, 1, 1, generator=generator) < 0.5).to(owners.device)
@@ -46,14 +46,15 @@ def object_masks(owners: Tensor, generator: torch.Generator) -> Tensor:
     outline = _dilate(seen, int(torch.randint(2, max(3, size_px // 8), (), generator=generator)))
     is_outline = (torch.rand(batch, 1, 1, generator=generator) < OUTLINE_SHARE).to(owners.device)
     masks = torch.where(is_outline, outline, _box_around(seen, margins))[:, None].float()
-    by_chance = random_masks(batch, size_px, generator).to(owners.device)
+    by_chance = random_masks(batch, size_px, generator, owners.device)
     return torch.where((number > 0)[:, None, None, None], masks, by_chance)
 
 
-def random_masks(batch: int, size_px: int, generator: torch.Generator) -> Tensor:
-    """One to three boxes, or a thick broken line, anywhere; (batch, 1, size_px, size_px) float32 on the CPU."""
-    is_stroke = torch.rand(batch, 1, 1, generator=generator) < 0.5
-    masks = torch.where(is_stroke, _strokes(batch, size_px, generator), _boxes(batch, size_px, generator))
+def random_masks(batch: int, size_px: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
+    """One to three boxes, or a thick broken line, anywhere; (batch, 1, size_px, size_px) float32 on `device`."""
+    axis = (torch.arange(size_px, device=device) + 0.5) / size_px
+    is_stroke = (torch.rand(batch, 1, 1, generator=generator) < 0.5).to(device)
+    masks = torch.where(is_stroke, _strokes(batch, axis, generator), _boxes(batch, axis, generator))
     return masks[:, None].float()
 
 
@@ -84,29 +85,28 @@ def _box_around(seen: Tensor, margins: Tensor) -> Tensor:
 
 def _dilate(seen: Tensor, radius_px: int) -> Tensor:
     """(B, S, S) bool, each mask grown by a square of 2 radius + 1."""
-    grown = torch.nn.functional.max_pool2d(seen[:, None].float(), 2 * radius_px + 1, stride=1, padding=radius_px)
-    return grown[:, 0] > 0
+    side = 2 * radius_px + 1
+    across = torch.nn.functional.max_pool2d(seen[:, None].float(), (1, side), stride=1, padding=(0, radius_px))
+    return torch.nn.functional.max_pool2d(across, (side, 1), stride=1, padding=(radius_px, 0))[:, 0] > 0
 
 
-def _boxes(batch: int, size_px: int, generator: torch.Generator) -> Tensor:
-    """(batch, size_px, size_px) bool: one to three boxes with sides from a tenth to six tenths of the picture."""
-    axis = (torch.arange(size_px) + 0.5) / size_px
-    masks = torch.zeros(batch, size_px, size_px, dtype=torch.bool)
-    count = torch.randint(1, MAX_BOXES + 1, (batch, 1, 1), generator=generator)
+def _boxes(batch: int, axis: Tensor, generator: torch.Generator) -> Tensor:
+    """(batch, S, S) bool: one to three boxes with sides from a tenth to six tenths of the picture. axis: (S,) in [0, 1]."""
+    masks = torch.zeros(batch, len(axis), len(axis), dtype=torch.bool, device=axis.device)
+    count = torch.randint(1, MAX_BOXES + 1, (batch, 1, 1), generator=generator).to(axis.device)
     for number in range(MAX_BOXES):
-        centre, side = torch.rand(2, batch, 2, 1, generator=generator)
-        inside = (axis - centre).abs() <= (0.1 + 0.5 * side) / 2  # (batch, 2, size_px): down, across
+        centre, side = torch.rand(2, batch, 2, 1, generator=generator).to(axis.device)
+        inside = (axis - centre).abs() <= (0.1 + 0.5 * side) / 2  # (batch, 2, S): down, across
         masks |= inside[:, 0, :, None] & inside[:, 1, None, :] & (number < count)
     return masks
 
 
-def _strokes(batch: int, size_px: int, generator: torch.Generator) -> Tensor:
-    """(batch, size_px, size_px) bool: lines of five segments between chance points, with a round brush."""
-    axis = (torch.arange(size_px) + 0.5) / size_px
+def _strokes(batch: int, axis: Tensor, generator: torch.Generator) -> Tensor:
+    """(batch, S, S) bool: lines of five segments between chance points, with a round brush. axis: (S,) in [0, 1]."""
     place = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)  # (S, S, 2): y, x
-    radius = 0.04 + 0.08 * torch.rand(batch, 1, 1, generator=generator)
-    points = torch.rand(SEGMENTS + 1, batch, 1, 1, 2, generator=generator)
-    masks = torch.zeros(batch, size_px, size_px, dtype=torch.bool)
+    radius = (0.04 + 0.08 * torch.rand(batch, 1, 1, generator=generator)).to(axis.device)
+    points = torch.rand(SEGMENTS + 1, batch, 1, 1, 2, generator=generator).to(axis.device)
+    masks = torch.zeros(batch, len(axis), len(axis), dtype=torch.bool, device=axis.device)
     for start, end in pairwise(points):
         along = end - start
         share = ((place - start) * along).sum(-1, keepdim=True) / along.square().sum(-1, keepdim=True).clamp_min(1e-6)

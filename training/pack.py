@@ -49,7 +49,8 @@ def _priors(recipe: Recipe, out: Path, folder: Path) -> None:
 def _decoders(recipe: Recipe, out: Path, folder: Path) -> None:
     decoder = _trained(build_decoder(recipe), out / ("inpaint" if recipe.inpaint else "decoder"))
     save_part(folder / "text_proj", text_proj_json(decoder.text_proj.config), decoder.text_proj.state_dict())
-    save_part(folder / "decoder", unet_json(decoder.unet.config) | {"sample_size": 64}, decoder.unet.state_dict())
+    about, storage = unet_json(decoder.unet.config) | {"sample_size": 64}, recipe.decoder.storage
+    save_part(folder / "decoder", about, decoder.unet.state_dict(), storage=storage)
     _scheduler(folder / "decoder_scheduler", prediction_type="sample", clip_sample=True)
     if recipe.turbo is not None:
         turbo = _trained(build_decoder(recipe), out / "turbo").unet

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from models.checkpoint import load_part, save_part
 from models.clip.image import ImageTower
 from models.clip.text import TextTower
 from training import build_nets
-from training.bank import make_bank, read_bank
+from training.bank import Bank, make_bank, read_bank
 from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_prior_ar
 from training.config import Recipe, StageConfig
 from training.data.colours import colourable_rows
@@ -38,6 +40,8 @@ from training.tasks.turbo import Distillation, TurboTask, student_of
 from training.tasks.upsample_256 import Upsample256Task
 from training.tasks.upsample_1024 import Upsample1024Task
 from training.text_tower import WHEEL, convert
+
+N = TypeVar("N", bound=nn.Module)
 
 BANK_PX, SHARP_PX = 128, 256
 NORMALISED_OVER = 4096  # examples from which the prior's mean and standard deviation are taken
@@ -69,16 +73,12 @@ class Run:
         self.towers = out / "clip"
 
     def bank(self) -> None:
-        """Convert the text tower, and make the bank where the recipe has one."""
+        """Convert the text tower, and make the bank's file where the recipe has one; a GPU makes its own when it needs it."""
         if self.ranks.is_first:
             if not (self.towers / "text_encoder").exists():
                 self._text_tower()
-            if self.recipe.bank and not self._bank.exists():
-
-                def show(done: int, total: int) -> None:
-                    self.report("bank", Progress(step=done), done / total, float("nan"))
-
-                make_bank(self._bank, self.pictures(BANK_PX), self._text(), self.recipe.bank, self.recipe.seed, show)
+            if self.recipe.bank and not (self.on_gpu or self._bank_file.exists()):
+                self._new_bank().save(self._bank_file)
         self.ranks.wait()
 
     def clip(self) -> None:
@@ -86,7 +86,7 @@ class Run:
         text = self._text()
         net = build_clip(self.recipe, text)
         self._start(net.visual, "image_encoder")
-        self._train(ClipTask(net.to(self.device), self._source(text, None), self.ranks), self.recipe.clip)
+        self._train(ClipTask(self._placed(net), self._source(text, None), self.ranks), self.recipe.clip)
         if self.ranks.is_first:
             text.net.proj.load_state_dict(net.proj.state_dict())
             config, _ = load_part(self.towers / "text_encoder")
@@ -102,13 +102,13 @@ class Run:
             z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
             net.clip_mean.copy_(z_i.mean(0, keepdim=True))
             net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))
-        self._train(PriorTask(net.to(self.device), self.source, SCHEDULE), self.recipe.prior)
+        self._train(PriorTask(self._placed(net), self.source, SCHEDULE), self.recipe.prior)
 
     def prior_ar(self) -> None:
         """Train the autoregressive prior on codes fitted to the examples' z_i."""
         net = build_prior_ar(self.recipe)
         self._start(net, "prior_ar")
-        fit_codes(net.to(self.device), self.source, self._generator())
+        fit_codes(self._placed(net), self.source, self._generator())
         self._train(PriorARTask(net, self.source), self.recipe.prior_ar)
 
     def decoder(self) -> None:
@@ -117,7 +117,7 @@ class Run:
         self._start(net.unet, "decoder")
         self._start(net.text_proj, "text_proj")
         section = self.recipe.decoder
-        self._train(DecoderTask(net.to(self.device), self.source, SCHEDULE, section.drop_text), section)
+        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, section.drop_text), section)
 
     def inpaint(self) -> None:
         """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""
@@ -132,7 +132,7 @@ class Run:
         assert section is not None
         teacher = self._trained_decoder("inpaint" if self.recipe.inpaint else "decoder")
         if self.recipe.compile:
-            teacher.compile()  # more than half of the arithmetic; the loop compiles what learns
+            teacher.compile(dynamic=False)  # more than half of the arithmetic; the loop compiles what learns
         how = Distillation(section.guidance_scale, section.steps, section.substeps, section.masked)
         self._train(TurboTask(student_of(teacher), teacher, self.source, SCHEDULE, how), section)
 
@@ -140,7 +140,7 @@ class Run:
         """Train the first upsampler on sharp scenes."""
         net = build_nets.build_upsample_256(self.recipe)
         self._start(net, "super_res_first")
-        self._train(Upsample256Task(net.to(self.device), self.pictures(SHARP_PX, SHARP_PX), SCHEDULE), self.recipe.upsample_256)
+        self._train(Upsample256Task(self._placed(net), self.pictures(SHARP_PX, SHARP_PX), SCHEDULE), self.recipe.upsample_256)
 
     def upsample_1024(self) -> None:
         """Train the second upsampler on large sprites, their small versions degraded."""
@@ -148,7 +148,7 @@ class Run:
         assert section is not None
         net = build_nets.build_upsample_1024(self.recipe)
         self._start(net, "super_res_second")
-        task = Upsample1024Task(net.to(self.device), LargeSprites.load(self.data, self.device), SCHEDULE, steps=section.steps)
+        task = Upsample1024Task(self._placed(net), LargeSprites.load(self.data, self.device), SCHEDULE, steps=section.steps)
         self._train(task, section)
 
     def pack(self) -> None:
@@ -162,23 +162,43 @@ class Run:
         """Examples with the trained towers' embeddings."""
         return self._source(self._text(), ImageTower.load(self.towers, self.device))
 
-    def pictures(self, sprites_px: int, size_px: int = 64) -> Pictures:
-        """Somebody's own pictures, where the data are such; else scenes over all sprites that are not held out."""
+    def pictures(self, sprites_px: int, size_px: int = 64, device: str | None = None) -> Pictures:
+        """Somebody's own pictures, where the data are such; else scenes over all sprites that are not held out.
+
+        device: where scenes are composed; None: where the nets learn.
+        """
         if (self.data / OWN).is_file():
             return Pairs.load(self.data, size_px)
-        sprites = SpriteBank.load(self.data, sprites_px, self.device)
+        sprites = SpriteBank.load(self.data, sprites_px, device or self.device)
         shares = Shares(**self.recipe.scenes.model_dump())
         return Scenes(SceneMaker(sprites.infos, HeldOut.read(), shares, colourable_rows(sprites.levels)), sprites, size_px)
 
     @property
-    def _bank(self) -> Path:
+    def on_gpu(self) -> bool:
+        """Whether the nets learn on a GPU, in whose memory the bank lies then, made anew by each process."""
+        return torch.device(self.device).type == "cuda"
+
+    @property
+    def _bank_file(self) -> Path:
         return self.out / "bank.safetensors"
+
+    @cached_property
+    def _bank(self) -> Bank:
+        return self._new_bank() if self.on_gpu else read_bank(self._bank_file, self._text())
+
+    def _new_bank(self) -> Bank:
+        def show(done: int, total: int) -> None:
+            self.report("bank", Progress(step=done), done / total, float("nan"))
+
+        pictures, recipe = self.pictures(BANK_PX, device="cpu"), self.recipe
+        # One core is left for this process, which embeds the captions.
+        processes = max(1, len(os.sched_getaffinity(0)) // self.ranks.count - 1) if self.on_gpu else 1
+        return make_bank(pictures, self._text(), recipe.bank, recipe.seed, show, device=self.device, processes=processes)
 
     def _source(self, text: TextTower, image: ImageTower | None) -> Source:
         if not self.recipe.bank:
             return Live(self.pictures(BANK_PX), text, image)
-        bank = read_bank(self._bank, text)
-        return bank.with_towers(text, image) if image else bank
+        return self._bank.with_towers(text, image) if image else self._bank
 
     def _text_tower(self) -> None:
         """From the wheel among the data, or else the one of the model that is started from."""
@@ -195,7 +215,12 @@ class Run:
     def _trained_decoder(self, stage: str) -> DecoderNet:
         net = build_decoder(self.recipe)
         net.load_state_dict(ema_of(self.out / stage), strict=True)
-        return net.to(self.device)
+        return self._placed(net)
+
+    def _placed(self, net: N) -> N:
+        """The net where it learns; on a GPU channels-last, which its matrix units read as it lies."""
+        net = net.to(self.device)
+        return net.to(memory_format=torch.channels_last) if self.on_gpu else net
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.recipe.seed)

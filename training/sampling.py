@@ -17,6 +17,15 @@ def stratified(batch: int, timesteps: int, generator: torch.Generator) -> Tensor
     return (spans[torch.randperm(batch, generator=generator)] * timesteps).long().clamp(max=timesteps - 1)
 
 
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normals of the shape of `x`, made on its device from a seed that `generator` gives.
+
+    There are so many that on a GPU a CPU's would be waited for.
+    """
+    own = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    return torch.randn(x.shape, generator=own, device=x.device)
+
+
 def denoising_loss(predicted: Tensor, x_0: Tensor, alpha_t: Tensor) -> Tensor:
     """Squared error of x_0, weighted by min(SNR + 1, 5): v's weight (Salimans and Ho 2022), capped as by Hang et al. (2023).
 

@@ -11,6 +11,7 @@ import typer
 
 from contract.errors import SettingsWrong
 from unclip.errors import CommandError
+from unclip.long_work import progress_bar
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -364,15 +365,3 @@ def plain_faults() -> Iterator[None]:
         yield
     except (DataError, ModelError, PictureFilterMissing) as error:
         raise CommandError(str(error)) from error
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
-    """Yield `show(doing, done, total)`, which moves one bar; it begins anew when `done` does."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:<32.32}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=None, visible=False)
-        yield lambda doing, done, total: progress.update(bar, description=doing, completed=done, total=total, visible=True)

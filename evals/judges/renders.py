@@ -73,7 +73,7 @@ class Renders:
             rows = torch.tensor([row for row, _ in chosen], device=pixels.device)
             placed = [scenes[row].objects[k] for row, k in chosen]
             boxes = torch.tensor([(p.x, p.y, p.size) for p in placed])
-            cut = windows(pixels[rows], *jitter(boxes, generator))
+            cut = windows(pixels[rows], *(part.to(pixels.device) for part in jitter(boxes, generator)))
             cut = worsen(cut, generator)
         groups = torch.tensor([self.groups.index(p.concept) for p in placed])
         colours = torch.tensor([self.colour(p.sprite, p.colour) for p in placed])

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
+from training.sampling import noise_like
+
 SIZE_PX = 64
 
 
@@ -30,7 +32,7 @@ def worsen(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Blurred (a third of them), with other brightness and contrast, noisy. pixels: (n, 3, S, S) in [-1, 1]."""
     rows, side = len(pixels), pixels.shape[-1]
     pixels = pixels.clone()
-    blurred = torch.arange(rows // 3)
+    blurred = slice(rows // 3)
     small = int(side * (0.4 + 0.5 * torch.rand((), generator=generator).item()))
     pixels[blurred] = interpolate(
         interpolate(pixels[blurred], size=(small, small), mode="area"), size=(side, side), mode="bilinear", align_corners=False
@@ -38,6 +40,6 @@ def worsen(pixels: Tensor, generator: torch.Generator) -> Tensor:
     chance = torch.rand(4, rows, generator=generator).to(pixels.device)
     tint = (torch.rand(rows, 3, generator=generator).to(pixels.device) - 0.5) * 0.1
     contrast, brightness = 0.8 + 0.4 * chance[0], (chance[1] - 0.5) * 0.3
-    noise = torch.randn(pixels.shape, generator=generator).to(pixels.device) * (chance[2] * 0.12)[:, None, None, None]
+    noise = noise_like(pixels, generator) * (chance[2] * 0.12)[:, None, None, None]
     moved = pixels * contrast[:, None, None, None] + (brightness[:, None] + tint)[:, :, None, None]
     return (moved + noise).clamp(-1, 1)

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -96,12 +97,12 @@ class Pictures:
 
 def paint(model_dir: Path, todo: Sequence[tuple[Job, Path]], device: str = "cpu") -> Iterator[None]:
     """Draw and keep each picture; yields after each. Raises ModelError."""
-    cascade = Cascade.load(model_dir, device=device, threads=1)
-    together = CUDA_ROWS
     if torch.device(device).type == "cpu":
-        together = CPU_ROWS
+        cascade, together = Cascade.load(model_dir, device=device, threads=1), CPU_ROWS
         for stage in cascade.stages.values():
             stage.bucket = CPU_ROWS
+    else:
+        cascade, together = _on_gpu(model_dir, device), CUDA_ROWS
     for start in range(0, len(todo), together):
         part = todo[start : start + together]
         company = [part[min(at, len(part) - 1)][0] for at in range(together)]  # always as many: the last bits depend on it
@@ -110,6 +111,12 @@ def paint(model_dir: Path, todo: Sequence[tuple[Job, Path]], device: str = "cpu"
             Image.fromarray(picture).save(temporary, format="PNG")
             temporary.replace(place)
             yield
+
+
+@lru_cache(maxsize=1)
+def _on_gpu(model_dir: Path, device: str) -> Cascade:
+    """Loaded once for all lists, its graphs captured; the CPU keeps all its threads, on which the judges look."""
+    return Cascade.load(model_dir, device=device)
 
 
 def travel(cascade: Cascade, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:

@@ -13,6 +13,7 @@ from tests.models.tiny import write_tiny_model
 from training.bank import Bank, make_bank, read_bank
 from training.live import encode_all
 
+SILENT = lambda done, total: None  # noqa: E731
 CAPTIONS = ("a cat", "a very long caption about a cat and a dog", "", "two cats")
 
 
@@ -32,7 +33,7 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
 
 @pytest.fixture
 def bank(tower: TextTower, tmp_path: Path) -> Bank:
-    make_bank(tmp_path / "bank.safetensors", Numbered(), tower, 6, 1, lambda done, total: None)
+    make_bank(Numbered(), tower, 6, 1, SILENT).save(tmp_path / "bank.safetensors")
     return read_bank(tmp_path / "bank.safetensors", tower)
 
 

@@ -13,7 +13,9 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,16 +60,16 @@ class Archive:
 
     def chunks(self, sprites: int) -> Iterator[Tensor]:
         """All pixels in the order of `infos`, uint8 (n, 4, size_px, size_px), straight alpha, n at most `sprites`."""
-        held: list[Pixels] = []
+        with ThreadPoolExecutor() as pool:  # libwebp decodes beside Python
+            files = self._files()
+            while held := list(islice(files, sprites)):
+                yield torch.from_numpy(np.stack(list(pool.map(decode, held))))
+
+    def _files(self) -> Iterator[IO[bytes]]:
         with tarfile.open(self.path) as tar:
             for member in tar:
                 if member.name.endswith(".webp") and (file := tar.extractfile(member)) is not None:
-                    held.append(decode(file))
-                if len(held) == sprites:
-                    yield torch.from_numpy(np.stack(held))
-                    held.clear()
-        if held:
-            yield torch.from_numpy(np.stack(held))
+                    yield io.BytesIO(file.read())
 
 
 def pack(data: Path, out: Path, *, sizes_px: Sequence[int] = SIZES_PX, progress: Progress | None = None) -> PackReport:

@@ -51,7 +51,8 @@ class ClipTask:
         """Symmetric cross-entropy over the batch's cosine similarities (Radford et al. 2021, fig. 3)."""
         of = self.source.take(batch, generator)
         z_i, z_t = self.net(of.pixels, sentence_mean(of.text.tokens, of.text.mask))
-        loss: Tensor = self.loss_of(z_i.float(), z_t.float(), self.net.logit_scale.exp().clamp(max=100))
+        with torch.autocast(z_i.device.type, enabled=False):  # logits reach 100, where bfloat16 steps by a half
+            loss: Tensor = self.loss_of(z_i.float(), z_t.float(), self.net.logit_scale.exp().clamp(max=100))
         return loss
 
     @torch.inference_mode()

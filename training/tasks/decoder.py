@@ -10,7 +10,7 @@ from models.nets.text_proj import TextProjection
 from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source, drop_text
-from training.sampling import denoising_loss, draw, lay_out, stratified
+from training.sampling import denoising_loss, draw, lay_out, noise_like, stratified
 
 GRID_ROWS = 64
 
@@ -50,7 +50,7 @@ class DecoderTask:
         of = self.source.take(batch, generator)
         device = of.pixels.device
         t = stratified(batch, self.schedule.timesteps, generator).to(device)
-        noise = torch.randn(of.pixels.shape, generator=generator).to(device)
+        noise = noise_like(of.pixels, generator)
         rates = torch.tensor([[self.drop_image], [self.drop_text]])
         no_image, no_text = (torch.rand(2, batch, generator=generator) < rates).to(device)
         text = drop_text(of.text, self.source.empty, no_text)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.nets.prior import PriorTransformer
 from models.samplers.schedule import Schedule
 from training.examples import Source, drop_text
-from training.sampling import draw, similarity_map, stratified
+from training.sampling import draw, noise_like, similarity_map, stratified
 
 DROP_CONDITION = 0.1
 GRID_ROWS = 64
@@ -30,7 +30,7 @@ class PriorTask:
         dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(device)
         text = drop_text(of.text, self.source.empty, dropped)
         x_0 = self.net.normalise(of.z_i)
-        noise = torch.randn(x_0.shape, generator=generator).to(device)
+        noise = noise_like(x_0, generator)
         predicted = self.net(self.schedule.diffuse(x_0, noise, t), t, text.embeds, text.tokens, text.mask)
         return nn.functional.mse_loss(predicted.float(), x_0)
 

@@ -27,8 +27,9 @@ class PriorARTask:
         """Cross-entropy per code, in nats; guidance learns from the rows whose caption, z_t and dot product are dropped."""
         of = self.source.take(batch, generator)
         dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(of.z_i.device)
-        codes = self.net.codes.encode(of.z_i)
-        dots = self.net.dot_tokens(of.z_i, of.text.embeds).masked_fill(dropped, self.net.no_dot)
+        with torch.autocast(of.z_i.device.type, enabled=False):  # bfloat16 would take a code for its neighbour
+            codes = self.net.codes.encode(of.z_i)
+            dots = self.net.dot_tokens(of.z_i, of.text.embeds).masked_fill(dropped, self.net.no_dot)
         text = drop_text(of.text, self.source.empty, dropped)
         logits = self.net(text, torch.cat([dots[:, None], codes[:, :-1]], dim=1))
         return nn.functional.cross_entropy(logits.float().flatten(0, 1), codes.flatten())

@@ -20,7 +20,7 @@ from models.samplers import Plan, Schedule, guide, make_plan, step
 from models.samplers.broadcast import rows as per_row
 from training.examples import Examples, Source, drop_text
 from training.masks import draw_masks
-from training.sampling import denoising_loss, lay_out
+from training.sampling import denoising_loss, lay_out, noise_like
 from training.tasks.decoder import DecoderNet
 
 DROP_TEXT = 0.2  # the caption alone is withheld at times; z_i is always there when a prior has drawn it
@@ -66,7 +66,7 @@ class TurboTask:
         rows, device = len(of.z_i), of.z_i.device
         text = drop_text(of.text, self.source.empty, (torch.rand(rows, generator=generator) < DROP_TEXT).to(device))
         condition, known = (of.z_i, text.embeds, text.tokens, text.mask), Known(of.pixels, self._masks(of, generator))
-        path = self.path(condition, known, torch.randn(of.pixels.shape, generator=generator).to(device))
+        path = self.path(condition, known, noise_like(of.pixels, generator))
         at = self.plan.coefficients.take([number for number in range(self.plan.steps) for _ in range(rows)])
         x_t, x_s = path[:-1].flatten(0, 1), path[1:].flatten(0, 1)
         x_0 = ddim_target(x_t, x_s, at.alpha_t, at.alpha_s).clamp(-1, 1)  # as the sampler will clamp the answer

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.degrade import gaussian_blur
-from training.sampling import denoising_loss, stratified
+from training.sampling import denoising_loss, noise_like, stratified
 from training.tasks.upsampling import UpsamplerTask
 
 MAX_LEVEL = 300  # highest timestep of the noise put on the small picture
@@ -31,7 +31,7 @@ class Upsample256Task(UpsamplerTask):
         is_blurred = (torch.rand(batch, 1, 1, 1, generator=generator) < BLUR_SHARE).to(device)
         small = torch.where(is_blurred, gaussian_blur(small, sigma.expand(2, -1), torch.zeros(batch)), small)
         level = torch.randint(MAX_LEVEL + 1, (batch,), generator=generator).to(device)
-        return self.schedule.diffuse(small, torch.randn(small.shape, generator=generator).to(device), level), level
+        return self.schedule.diffuse(small, noise_like(small, generator), level), level
 
     def timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
         """Stratified."""

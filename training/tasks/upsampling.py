@@ -14,7 +14,7 @@ from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
 from models.stages.upsampler import FACTOR, enlarge
 from training.masks import draw_masks
-from training.sampling import draw, lay_out
+from training.sampling import draw, lay_out, noise_like
 
 MASKED = 0.5
 """Of the crops; the others are to be painted whole."""
@@ -55,14 +55,15 @@ class UpsamplerTask(ABC):
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """The error on chance crops."""
-        x_0, owners = self._crops(batch, generator)
-        device = x_0.device
-        small, level = self.wear(shrink(x_0), generator)
-        t = self.timesteps(batch, generator).to(device)
-        x_t = self.schedule.diffuse(x_0, noise_like(x_0, generator), t)
-        masks = draw_masks(owners, "mixed", generator)
-        is_whole = (torch.rand(batch, 1, 1, 1, generator=generator) >= MASKED).to(device)
-        x = inpaint_input(torch.cat([x_t, enlarge(small)], dim=1), x_0, torch.where(is_whole, 1.0, masks))
+        device = next(self.net.parameters()).device
+        with torch.autocast(device.type, enabled=False):  # pictures are data: never rounded to bfloat16
+            x_0, owners = self._crops(batch, generator)
+            small, level = self.wear(shrink(x_0), generator)
+            t = self.timesteps(batch, generator).to(device)
+            x_t = self.schedule.diffuse(x_0, noise_like(x_0, generator), t)
+            masks = draw_masks(owners, "mixed", generator)
+            is_whole = (torch.rand(batch, 1, 1, 1, generator=generator) >= MASKED).to(device)
+            x = inpaint_input(torch.cat([x_t, enlarge(small)], dim=1), x_0, torch.where(is_whole, 1.0, masks))
         return self.error(self.net(x, t, level), x_0, t)
 
     @torch.inference_mode()
@@ -94,15 +95,6 @@ class UpsamplerTask(ABC):
         ]
         crops = torch.stack([pixels[n, :, rows, columns] for n, rows, columns in at])
         return crops.to(device), torch.stack([owners[place] for place in at]).to(device)
-
-
-def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normals of the shape of `x`, made on its device from a seed that `generator` gives.
-
-    There are so many that on a GPU a CPU's would be waited for.
-    """
-    own = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
-    return torch.randn(x.shape, generator=own, device=x.device)
 
 
 def shrink(large: Tensor) -> Tensor:

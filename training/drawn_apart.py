@@ -1,0 +1,81 @@
+"""Pictures drawn by several processes: composing scenes is Python's work, and one GPU learns faster than one core draws."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data.errors import DataError
+from training.live import Pictures
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """So many pictures to be drawn from one seed."""
+
+    seed: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chunk's pictures as they are kept. pixels: (n, 3, S, S) uint8. owners: (n, S, S) uint8."""
+
+    pixels: NDArray[np.uint8]
+    owners: NDArray[np.uint8]
+    captions: list[str]
+
+
+def draw(pictures: Pictures, chunk: Chunk) -> Drawn:
+    """One chunk; the same chunk is the same pictures, whichever process draws it."""
+    pixels, captions, owners = pictures.draw(chunk.size, torch.Generator().manual_seed(chunk.seed))
+    return Drawn(((pixels + 1) * 127.5).round().byte().cpu().numpy(), owners.cpu().numpy(), captions)
+
+
+def draw_all(pictures: Pictures, chunks: Sequence[Chunk], processes: int) -> Iterator[Drawn]:
+    """The chunks in their order, drawn ahead by so many processes. pictures: on the CPU. Raises DataError when one ends."""
+    if processes == 1:
+        yield from (draw(pictures, chunk) for chunk in chunks)
+        return
+    painters = [_painter(pictures, chunks[at::processes]) for at in range(min(processes, len(chunks)))]
+    try:
+        for number in range(len(chunks)):
+            process, told = painters[number % len(painters)]
+            try:
+                yield told.recv()
+            except EOFError:
+                process.join()
+                raise DataError(f"a process that draws pictures ended with code {process.exitcode}") from None
+    finally:
+        for process, told in painters:
+            told.close()
+            process.terminate()
+            process.join()
+
+
+def _painter(pictures: Pictures, chunks: Sequence[Chunk]) -> tuple[BaseProcess, Connection]:
+    """A process that draws those chunks one after the other, and where they arrive; the pipe holds back one that is ahead."""
+    context = multiprocessing.get_context("fork")  # the sprites are shared as they lie in memory, and never copied
+    told, telling = context.Pipe(duplex=False)
+    process = context.Process(target=_paint, args=(pictures, chunks, telling), daemon=True)
+    with warnings.catch_warnings():  # Python 3.12 warns of forks beside threads; the child starts none and touches no GPU
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    telling.close()  # here, so that the child's end is the last: when it goes, `recv` says so
+    return process, told
+
+
+def _paint(pictures: Pictures, chunks: Sequence[Chunk], telling: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for its parent, which ends it
+    torch.set_num_threads(1)  # OpenMP's other threads did not come along
+    for chunk in chunks:
+        telling.send(draw(pictures, chunk))
