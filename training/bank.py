@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -23,7 +24,10 @@ from training.examples import Examples
 from training.live import Pictures, encode_all
 
 LENGTH = 24  # caption tokens kept: scenes' captions are hardly longer, and every stage computes with this many
-CPU_CHUNK, GPU_CHUNK = 256, 1024
+DRAWN = 256
+"""Pictures that are drawn from one seed."""
+EMBEDDED = {"cpu": 256, "cuda": 4096}
+"""Examples that go through the towers at once."""
 
 
 class Bank:
@@ -51,7 +55,7 @@ class Bank:
 
     def rows(self, rows: Tensor) -> Examples:
         """The examples of the given rows."""
-        rows = rows.to(self.device)
+        rows = rows.to(self.device, non_blocking=True)
         tokens, mask = self.tensors["tokens"][rows].float(), self.tensors["mask"][rows]
         z_t = self.z_t[rows] if self.z_t is not None else tokens.new_zeros(len(rows), tokens.shape[-1])
         z_i = self.z_i[rows] if self.z_i is not None else torch.zeros_like(z_t)
@@ -62,7 +66,7 @@ class Bank:
     def with_towers(self, text: TextTower, image: ImageTower) -> Bank:
         """Compute z_t from the kept states and z_i from the pixels; returns itself."""
         z_t, z_i = [], []
-        size = chunk_size(self.device)
+        size = EMBEDDED[self.device.type]
         for start in range(0, len(self), size):
             of = self.rows(torch.arange(start, min(start + size, len(self))))
             z_t.append(text.project(sentence_mean(of.text.tokens, of.text.mask)))
@@ -84,39 +88,34 @@ def make_bank(
     count: int,
     seed: int,
     show: Callable[[int, int], None],
-    *,
-    device: str = "cpu",
-    processes: int = 1,
+    processes: int = 0,
 ) -> Bank:
-    """Make `count` examples, about 35 KB each, on `device`, where `tower` is too.
+    """Make `count` examples, about 35 KB each, where `tower` is; the same count and seed are the same pictures on any device.
 
-    pictures: on the CPU, drawn from by so many processes. show: called with how many are done and `count`. Raises DataError.
+    pictures: on the CPU, drawn from by so many processes, or by this one for none. show: called with how many are done and
+    `count`. Raises DataError.
     """
-    size = chunk_size(torch.device(device))
-    chunks = [Chunk(seed * 1_000_003 + start, min(size, count - start)) for start in range(0, count, size)]
+    device = tower.net.proj.weight.device
+    chunks = [Chunk(seed * 1_000_003 + start, min(DRAWN, count - start)) for start in range(0, count, DRAWN)]
     tensors: dict[str, Tensor] = {}
     captions: list[str] = []
-    for drawn in draw_all(pictures, chunks, processes):
-        for name, part in _kept(drawn, tower).items():
-            if name not in tensors:
-                tensors[name] = torch.empty(count, *part.shape[1:], dtype=part.dtype, device=device)
-            tensors[name][len(captions) : len(captions) + len(part)] = part
-        captions += drawn.captions
-        show(len(captions), count)
+    with closing(draw_all(pictures, chunks, processes)) as every:
+        for drawn in every:
+            for name, part in _kept(drawn, tower).items():
+                if name not in tensors:
+                    tensors[name] = torch.empty(count, *part.shape[1:], dtype=part.dtype, device=device)
+                tensors[name][len(captions) : len(captions) + len(part)] = part
+            captions += drawn.captions
+            show(len(captions), count)
     return Bank(tensors, _shortened(tower.encode([""])), captions)
 
 
 def read_bank(path: Path, tower: TextTower) -> Bank:
-    """Read a bank that was saved. The same count and seed were the same examples when it was made."""
+    """Read a bank that was saved."""
     with safe_open(path, "pt") as file:
         captions = json.loads(file.metadata()["captions"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- safe_open is no dict
     return Bank(tensors, _shortened(tower.encode([""])), captions)
-
-
-def chunk_size(device: torch.device) -> int:
-    """Examples that are made or embedded at once."""
-    return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
 
 
 def _kept(drawn: Drawn, tower: TextTower) -> dict[str, Tensor]:

@@ -16,10 +16,14 @@ PATIENCE = timedelta(hours=2)  # the others wait while the first one alone makes
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place, `rank`, among the `count` of the run. The first one alone writes files and reports."""
+    """This process's place, `rank`, among the `count` of the run. The first one alone writes files and reports.
+
+    here: how many of them share this machine.
+    """
 
     rank: int = 0
     count: int = 1
+    here: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -68,6 +72,6 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield Ranks(distributed.get_rank(), count), own
+        yield Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_WORLD_SIZE", count))), own
     finally:
         distributed.destroy_process_group()

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import StageConfig
-from training.data.errors import DataError
+from training.data.errors import DataError, LossDiverged
 from training.distributed import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ class Loop:
     writes and reports.
     """
 
-    def __init__(self, task: Task, config: StageConfig, out: Path, how: How, report: Report) -> None:
-        """Raises DataError for a batch that the processes cannot share evenly."""
+    def __init__(self, task: Task, config: StageConfig, out: Path, how: How, report: Report, look_every: int = 0) -> None:
+        """look_every: steps after which the losses are looked at; 0: each step on a CPU, and seldom on a GPU, which would wait
+        for its next step's orders each time. Raises DataError for a batch that the processes cannot share evenly."""
         self.task, self.config, self.out, self.how, self.report = task, config, out, how, report
         self.ranks = how.ranks
         if config.batch % self.ranks.count:
@@ -103,8 +104,7 @@ class Loop:
         self.fixed = {
             name: p.detach() for name, p in task.net.named_parameters() if not p.requires_grad
         }  # the prior's clip_mean
-        # A GPU that is asked for each loss would wait for its next step's orders each time.
-        self.look_every = 1 if self.device.type == "cpu" else LOG_EVERY_STEPS
+        self.look_every = look_every or (1 if self.device.type == "cpu" else LOG_EVERY_STEPS)
         # Fused on a CPU: a third of the time that its many small calls take, a sixteenth of the decoder's whole step.
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
@@ -123,12 +123,8 @@ class Loop:
         with self._writer() as writer:
             try:
                 self._learn(lesson, writer)
-            except FloatingPointError:
-                raise  # what it has left is worth nothing
-            except BaseException:
+            finally:
                 self._save()  # an interrupted run goes on from here
-                raise
-            self._save()
             net = self._with_ema()
             if writer is not None:
                 self._show(net, writer)
@@ -138,36 +134,30 @@ class Loop:
     def _learn(self, lesson: nn.Module, writer: SummaryWriter | None) -> None:
         saved = time.monotonic()
         smoothed = self.progress.losses[-1][1] if self.progress.losses else math.nan
-        done, losses = self._done(), list[Tensor]()
-        while done < 1:
+        while (done := self._done()) < 1:
             started = time.monotonic()
-            losses.append(self._step(lesson, done))
-            self.progress.step += 1
-            looks = self.progress.step % self.look_every == 0
-            values = self._finite(losses) if looks else []
-            self.progress.seconds += time.monotonic() - started
-            done = self._done()
-            if not looks and done < 1:
-                continue
-            for loss in values or self._finite(losses):
+            for loss in self._steps(lesson, done):
                 smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-            losses.clear()
+            self.progress.seconds += time.monotonic() - started
             if writer is not None and self.progress.step % LOG_EVERY_STEPS == 0:
                 self.progress.losses.append((self.progress.step, smoothed))
                 writer.add_scalar("loss", smoothed, self.progress.step)
             if self.ranks.is_first:
-                self.report(self.task.name, self.progress, done, smoothed)
+                self.report(self.task.name, self.progress, self._share(), smoothed)
             if time.monotonic() - saved > SAVE_EVERY_SECONDS:
                 self._save()
                 saved = time.monotonic()
 
-    def _finite(self, losses: list[Tensor]) -> list[float]:
-        """The numbers; on a GPU this waits until it has computed them. Raises FloatingPointError."""
-        values: list[float] = torch.stack(losses).tolist()
+    def _steps(self, lesson: nn.Module, done: float) -> list[float]:
+        """So many steps as are looked at together, and their losses. Raises LossDiverged."""
+        limit = self.config.max_steps or self.progress.step + self.look_every
+        losses = []
+        for _ in range(min(self.look_every, limit - self.progress.step)):
+            losses.append(self._step(lesson, done))
+            self.progress.step += 1
+        values: list[float] = torch.stack(losses).tolist()  # a GPU has computed them when this returns
         if not all(math.isfinite(value) for value in values):
-            raise FloatingPointError(
-                f"{self.task.name}: the loss is {values[-1]} at step {self.progress.step}; lower the learning rate"
-            )
+            raise LossDiverged(self.task.name, values[-1], self.progress.step)
         return values
 
     def _step(self, lesson: nn.Module, done: float) -> Tensor:
@@ -211,9 +201,13 @@ class Loop:
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def _done(self) -> float:
+        return self.ranks.from_first(self._share(), self.device)
+
+    def _share(self) -> float:
+        """How much of the budget is spent, by this process's own clock."""
         by_time = self.progress.seconds / (self.config.minutes * 60)
         by_steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
-        return self.ranks.from_first(min(1.0, max(by_time, by_steps)), self.device)
+        return min(1.0, max(by_time, by_steps))
 
     def _with_ema(self) -> nn.Module:
         with torch.no_grad():
@@ -242,7 +236,8 @@ class Loop:
         plot_losses(self.progress.losses, self.task.name, self.out / "loss.png")
 
     def _save(self) -> None:
-        if not self.ranks.is_first:
+        """Keep the state; one that is not finite is worth nothing, and the one before it stays."""
+        if not self.ranks.is_first or not torch.stack([p.isfinite().all() for p in self.parameters.values()]).all():
             return
         tensors = {f"net.{name}": p.detach() for name, p in self.parameters.items()} | {
             f"ema.{name}": p for name, p in (self.ema | self.fixed).items()

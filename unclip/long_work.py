@@ -19,7 +19,7 @@ def progress_bar() -> Iterator[Show]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lines(lambda line: console.print(line, highlight=False, soft_wrap=True))
+        yield lines(lambda line: console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True))
         return
     columns = (TextColumn("{task.description:<32.32}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

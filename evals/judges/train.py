@@ -27,7 +27,7 @@ STAGES: Mapping[str, StageConfig] = {
 }
 """On one CPU core."""
 GPU_BATCH = 4
-"""So many times a stage's batch on a GPU, which computes the larger one in the same time."""
+"""So many times a stage's batch on a GPU, whose time goes into many small calls."""
 MEASURED = 3000
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -59,8 +59,8 @@ class Job:
 class Pictures:
     """The pictures of one model.
 
-    folder: where they are kept. processes: how many draw at once, each on one thread, since the pixels' last bits depend
-    on the threads.
+    folder: where they are kept; pictures of a CPU and of a GPU, which differ in their last bits, want folders of their own.
+    processes: how many draw at once on a CPU, each on one thread, since the pixels' last bits depend on the threads.
     """
 
     def __init__(
@@ -86,23 +86,35 @@ class Pictures:
         told = json.dumps([self.manifest, asdict(job)], sort_keys=True)
         return self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.png"
 
+    @cached_property
+    def _on_gpu(self) -> Cascade:
+        """Loaded once for all lists, its graphs captured; the CPU keeps all its threads, on which the judges look."""
+        return Cascade.load(self.model_dir, device=self.device)
+
     def _draw_missing(self, jobs: Sequence[Job], doing: str, total: int) -> None:
         todo = [(job, self.place(job)) for job in jobs]
         count = min(self.processes, len(todo))
-        drawn = paint_apart(self.model_dir, todo, count) if count > 1 else paint(self.model_dir, todo, self.device)
+        if torch.device(self.device).type != "cpu":
+            drawn = paint(self._on_gpu, todo, CUDA_ROWS)
+        elif count > 1:
+            drawn = paint_apart(self.model_dir, todo, count)
+        else:
+            drawn = paint(on_cpu(self.model_dir), todo, CPU_ROWS)
         for number, _ in enumerate(drawn, start=total - len(jobs) + 1):
             if self.show is not None:
                 self.show(doing, number, total)
 
 
-def paint(model_dir: Path, todo: Sequence[tuple[Job, Path]], device: str = "cpu") -> Iterator[None]:
-    """Draw and keep each picture; yields after each. Raises ModelError."""
-    if torch.device(device).type == "cpu":
-        cascade, together = Cascade.load(model_dir, device=device, threads=1), CPU_ROWS
-        for stage in cascade.stages.values():
-            stage.bucket = CPU_ROWS
-    else:
-        cascade, together = _on_gpu(model_dir, device), CUDA_ROWS
+def on_cpu(model_dir: Path) -> Cascade:
+    """A model whose calls hold so many rows, on one thread. Raises ModelError."""
+    cascade = Cascade.load(model_dir, threads=1)
+    for stage in cascade.stages.values():
+        stage.bucket = CPU_ROWS
+    return cascade
+
+
+def paint(cascade: Cascade, todo: Sequence[tuple[Job, Path]], together: int) -> Iterator[None]:
+    """Draw and keep each picture, so many rows at once; yields after each. Raises ModelError."""
     for start in range(0, len(todo), together):
         part = todo[start : start + together]
         company = [part[min(at, len(part) - 1)][0] for at in range(together)]  # always as many: the last bits depend on it
@@ -111,12 +123,6 @@ def paint(model_dir: Path, todo: Sequence[tuple[Job, Path]], device: str = "cpu"
             Image.fromarray(picture).save(temporary, format="PNG")
             temporary.replace(place)
             yield
-
-
-@lru_cache(maxsize=1)
-def _on_gpu(model_dir: Path, device: str) -> Cascade:
-    """Loaded once for all lists, its graphs captured; the CPU keeps all its threads, on which the judges look."""
-    return Cascade.load(model_dir, device=device)
 
 
 def travel(cascade: Cascade, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
@@ -170,7 +176,7 @@ def _paint_and_tell(model_dir: Path, todo: Sequence[tuple[Job, Path]], told: Que
     """What a painter does: None for each picture, or what went wrong. An interrupt is for its parent, which ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for _ in paint(model_dir, todo):
+        for _ in paint(on_cpu(model_dir), todo, CPU_ROWS):
             told.put(None)
     except ModelError as error:
         told.put(str(error))

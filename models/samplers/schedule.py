@@ -47,7 +47,7 @@ class Schedule:
 
         x_0, noise: (B, …). timestep: (B,) int64.
         """
-        a_t = rows(self.alphas_cumprod.to(timestep.device)[timestep], x_0)
+        a_t = rows(self.alphas_cumprod.to(timestep.device, non_blocking=True)[timestep], x_0)
         return a_t.sqrt() * x_0 + (1 - a_t).sqrt() * noise
 
     def velocity(self, x_0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Schedule:
 
         x_0, noise: (B, …). timestep: (B,) int64.
         """
-        a_t = rows(self.alphas_cumprod.to(timestep.device)[timestep], x_0)
+        a_t = rows(self.alphas_cumprod.to(timestep.device, non_blocking=True)[timestep], x_0)
         return a_t.sqrt() * noise - (1 - a_t).sqrt() * x_0
 
 

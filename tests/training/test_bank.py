@@ -26,6 +26,14 @@ class Numbered:
         return shades[:, None, None, None].expand(-1, 3, 64, 64), [CAPTIONS[at % 4] for at in range(batch)], owners
 
 
+class Shaded(Numbered):
+    """Pictures of chance shades."""
+
+    def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
+        _, captions, owners = super().draw(batch, generator)
+        return torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1, captions, owners
+
+
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
     return TextTower.load(write_tiny_model(tmp_path_factory.mktemp("tiny")))
@@ -54,6 +62,14 @@ def test_captions_features_are_the_towers_own(bank: Bank, tower: TextTower) -> N
 def test_the_same_generator_takes_the_same_rows(bank: Bank) -> None:
     first, second = (bank.take(4, torch.Generator().manual_seed(5)).pixels for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_several_processes_make_the_same_bank_as_one(tower: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.bank.DRAWN", 2)
+    one, several = (make_bank(Shaded(), tower, 7, 1, SILENT, processes) for processes in (0, 3))
+    assert one.captions == several.captions
+    assert all(torch.equal(tensor, several.tensors[name]) for name, tensor in one.tensors.items())
+    assert len(one.tensors["pixels"].flatten(1).unique(dim=0)) == 7
 
 
 def test_captions_encoded_by_length_come_back_in_their_order(tower: TextTower) -> None:

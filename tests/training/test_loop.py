@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import socket
 import subprocess
@@ -16,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.training.plain_ranks import CONFIG, SEED, LineTask
-from training.data.errors import DataError
+from training.data.errors import DataError, LossDiverged
 from training.distributed import Ranks
-from training.loop import How, Loop
+from training.loop import How, Loop, Progress
 
 ROOT = Path(__file__).parents[2]
 SILENT = lambda name, progress, done, loss: None  # noqa: E731
@@ -98,3 +99,62 @@ def test_a_net_that_cannot_be_compiled_here_says_which_key_to_change(tmp_path: P
     monkeypatch.setattr(LineTask, "loss", without_a_compiler)
     with pytest.raises(DataError, match=r"no working C\+\+ compiler.*compile = false"):
         Loop(LineTask(), CONFIG, tmp_path, How(SEED, compile=True), SILENT).run()
+
+
+class Diverging(LineTask):
+    """Its third loss is no number."""
+
+    def loss(self, batch: int, generator: torch.Generator) -> Tensor:
+        loss = super().loss(batch, generator)
+        return loss * (math.nan if generator.initial_seed() % 1_000_003 == SEED * 1_000_003 % 1_000_003 + 2 else 1.0)
+
+
+class Noted(LineTask):
+    """Keeps the seed of each of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds: list[int] = []
+
+    def loss(self, batch: int, generator: torch.Generator) -> Tensor:
+        self.seeds.append(generator.initial_seed())
+        return super().loss(batch, generator)
+
+
+@pytest.mark.parametrize(("look_every", "looks"), [(1, [1, 2, 3, 4, 5, 6]), (4, [4, 6]), (20, [6])])
+def test_losses_looked_at_together_are_those_of_the_same_steps(tmp_path: Path, look_every: int, looks: list[int]) -> None:
+    task, steps = Noted(), list[int]()
+
+    def report(name: str, progress: Progress, done: float, loss: float) -> None:
+        steps.append(progress.step)
+
+    Loop(task, CONFIG, tmp_path, How(SEED), report, look_every).run()
+    assert steps == looks
+    assert task.seeds == [SEED * 1_000_003 + step for step in range(6)]
+
+
+def test_the_clock_of_a_look_holds_all_of_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def second(task: LineTask, batch: int, generator: torch.Generator) -> Tensor:
+        now[0] += 1
+        return task.net(torch.ones(batch, 4)).square().mean()
+
+    monkeypatch.setattr(LineTask, "loss", second)
+    monkeypatch.setattr("training.loop.time.monotonic", lambda: now[0])
+    loop = Loop(LineTask(), CONFIG, tmp_path, How(SEED), SILENT, look_every=4)
+    loop.run()
+    assert loop.progress.seconds == 6
+
+
+def test_a_loss_that_is_no_number_ends_the_stage_and_keeps_the_good_state_before_it(tmp_path: Path) -> None:
+    def stop_at_two(name: str, progress: Progress, done: float, loss: float) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Loop(Diverging(), CONFIG, tmp_path, How(SEED), stop_at_two).run()
+    good = (tmp_path / "state.safetensors").read_bytes()
+    with pytest.raises(LossDiverged, match="lower the learning rate"):
+        Loop(Diverging(), CONFIG, tmp_path, How(SEED), SILENT).run()
+    assert (tmp_path / "state.safetensors").read_bytes() == good

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from models.cascade import Cascade
+from models.errors import CheckpointError
 from models.row import DONE, DrawRequest
 from tests.models.tiny import write_tiny_model
 from tests.training.data.scenery import infos
@@ -164,6 +165,71 @@ def test_a_prior_that_goes_on_is_normalised_anew_for_a_clip_that_learned_on(
     run.prior()
     z_i = run.source.take(4096, torch.Generator().manual_seed(recipe.seed)).z_i
     assert torch.allclose(ema_of(run.out / "prior")["clip_mean"], z_i.mean(0, keepdim=True), atol=1e-6)
+
+
+def test_a_run_that_trains_one_stage_keeps_the_rest_of_the_model_that_it_started_from(
+    trained: Run, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    packed = trained.out / recipe.name
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=packed)
+    run.bank()
+    run.prior()
+    run.pack()
+    new = {
+        path.relative_to(run.out / recipe.name): path.read_bytes() for path in (run.out / recipe.name).rglob("*.safetensors")
+    }
+    changed = {str(path.parent) for path, content in new.items() if content != (packed / path).read_bytes()}
+    assert changed == {"prior"}
+
+
+def test_a_new_decoder_is_not_left_out_for_want_of_its_last_stage(
+    trained: Run, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=trained.out / recipe.name)
+    run.bank()
+    run.decoder()
+    with pytest.raises(DataError, match="inpaint has not been trained"):
+        run.pack()
+
+
+@pytest.mark.parametrize(
+    ("stages", "wanted"), [(("clip",), "prior"), (("inpaint",), "turbo"), (("decoder", "inpaint"), "turbo")]
+)
+def test_what_fits_new_weights_no_more_is_not_packed_with_them(
+    stages: tuple[str, ...], wanted: str, trained: Run, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=trained.out / recipe.name)
+    run.bank()
+    for stage in stages:
+        getattr(run, stage)()
+    with pytest.raises(DataError, match=f"{wanted} has not been trained"):
+        run.pack()
+
+
+def test_a_run_may_pack_over_the_model_that_it_started_from(trained: Run, recipe: Recipe, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "out" / recipe.name
+    shutil.copytree(trained.out / recipe.name, own)
+    before = (own / "manifest.json").read_bytes()
+    run = Run(recipe, data, tmp_path / "out", SILENT, init_from=own)
+    run.bank()
+    run.pack()
+    assert (own / "manifest.json").read_bytes() == before
+
+
+def test_a_failed_packing_leaves_the_model_that_was_there(run: Run, recipe: Recipe) -> None:
+    own = run.out / recipe.name
+    own.mkdir()
+    (own / "kept").touch()
+    run.bank()
+    run.clip()
+    with pytest.raises(DataError, match="prior has not been trained"):
+        run.pack()
+    assert (own / "kept").exists()
+
+
+def test_a_folder_that_is_no_model_is_refused_before_anything_is_trained(recipe: Recipe, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no model folder to start from"):
+        Run(recipe, data, tmp_path / "out", SILENT, init_from=tmp_path / "nowhere").bank()
 
 
 def test_packing_names_the_stage_that_is_missing(run: Run) -> None:

@@ -53,3 +53,10 @@ class ObjectUnknown(DataError):
 
     def __init__(self, name: str, style: str) -> None:
         super().__init__(f"no sprite of style {style!r} is called {name!r}")
+
+
+class LossDiverged(DataError):
+    """A loss that is no number; what the net has become is not kept."""
+
+    def __init__(self, stage: str, loss: float, step: int) -> None:
+        super().__init__(f"{stage}: the loss is {loss} at step {step}; lower the learning rate, and start the stage again")

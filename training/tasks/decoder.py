@@ -49,15 +49,15 @@ class DecoderTask:
         """The denoising loss at stratified timesteps."""
         of = self.source.take(batch, generator)
         device = of.pixels.device
-        t = stratified(batch, self.schedule.timesteps, generator).to(device)
+        t = stratified(batch, self.schedule.timesteps, generator).to(device, non_blocking=True)
         noise = noise_like(of.pixels, generator)
         rates = torch.tensor([[self.drop_image], [self.drop_text]])
-        no_image, no_text = (torch.rand(2, batch, generator=generator) < rates).to(device)
+        no_image, no_text = (torch.rand(2, batch, generator=generator) < rates).to(device, non_blocking=True)
         text = drop_text(of.text, self.source.empty, no_text)
         z_i = torch.where(no_image[:, None], self.net.text_proj.without_image(batch), of.z_i)
         x = inpaint_input(self.schedule.diffuse(of.pixels, noise, t), *self.known(of, generator))
         predicted = self.net(x, t, z_i, text.embeds, text.tokens, text.mask)
-        return denoising_loss(predicted, of.pixels, self.schedule.alphas_cumprod.to(device)[t])
+        return denoising_loss(predicted, of.pixels, self.schedule.alphas_cumprod.to(device, non_blocking=True)[t])
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor] | tuple[()]:
         """The picture, (B, 3, 64, 64), and the mask, (B, 1, 64, 64), that the net is told; here neither."""

@@ -26,8 +26,8 @@ class PriorTask:
         """Mean squared error of the normalised z_i at stratified timesteps."""
         of = self.source.take(batch, generator)
         device = of.z_i.device
-        t = stratified(batch, self.schedule.timesteps, generator).to(device)
-        dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(device)
+        t = stratified(batch, self.schedule.timesteps, generator).to(device, non_blocking=True)
+        dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(device, non_blocking=True)
         text = drop_text(of.text, self.source.empty, dropped)
         x_0 = self.net.normalise(of.z_i)
         noise = noise_like(x_0, generator)

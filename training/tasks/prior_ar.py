@@ -26,7 +26,7 @@ class PriorARTask:
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """Cross-entropy per code, in nats; guidance learns from the rows whose caption, z_t and dot product are dropped."""
         of = self.source.take(batch, generator)
-        dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(of.z_i.device)
+        dropped = (torch.rand(batch, generator=generator) < DROP_CONDITION).to(of.z_i.device, non_blocking=True)
         with torch.autocast(of.z_i.device.type, enabled=False):  # bfloat16 would take a code for its neighbour
             codes = self.net.codes.encode(of.z_i)
             dots = self.net.dot_tokens(of.z_i, of.text.embeds).masked_fill(dropped, self.net.no_dot)
