@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv/bin/python
 
 # Exported, so that a prompt with quotes or dollars reaches the program as it was typed.
-PROMPT ?= a slice of pizza
+PROMPT ?= three red apples on a beach
 SEED ?= 7
 ARGS ?=
 export PROMPT SEED
@@ -24,7 +24,7 @@ setup: ## make .venv from requirements.lock; packages are shared between checkou
 		echo "If one is installed elsewhere: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
 	@$(PYTHON) scripts/setup.py
 
-demo: setup ## draw PROMPT="a slice of pizza" with SEED=7 through a service of its own
+demo: setup ## draw PROMPT="three red apples on a beach" with SEED=7 through a service of its own
 	@$(VENV) -m unclip generate --own-service --seed "$$SEED" -- "$$PROMPT"
 
 serve: setup ## run everything on http://127.0.0.1:8000 until Ctrl-C

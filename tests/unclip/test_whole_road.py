@@ -37,7 +37,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
         str(folder / "out"),
     ]
     return subprocess.run(
-        [*command, "--", "a slice of pizza"], env=env, capture_output=True, text=True, timeout=110, check=False
+        [*command, "--", "three red apples on a beach"], env=env, capture_output=True, text=True, timeout=110, check=False
     )
 
 
@@ -50,7 +50,7 @@ def test_it_saves_a_picture_of_the_size_that_the_model_draws(demo):
 
     with Image.open(said["path"]) as picture:
         assert (picture.size, picture.mode) == ((256, 256), "RGB")
-    assert Path(said["path"]).name == "a-slice-of-pizza-7.png"
+    assert Path(said["path"]).name == "three-red-apples-on-a-beach-7.png"
 
 
 def test_it_tells_the_seconds_of_every_stage(demo):
