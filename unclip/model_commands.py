@@ -75,7 +75,10 @@ def train(
     ] = None,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage; may be repeated  [default: all]")] = None,
     init_from: Annotated[
-        Path | None, typer.Option(help="Model folder to start from where shapes fit  [default: chance weights]")
+        Path | None,
+        typer.Option(
+            help="Model to start from where shapes fit, and to keep what is not trained of  [default: chance weights]"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:

@@ -106,7 +106,7 @@ class Pictures:
 
 
 def on_cpu(model_dir: Path) -> Cascade:
-    """A model whose calls hold so many rows, on one thread. Raises ModelError."""
+    """A model that draws `CPU_ROWS` rows in a call, on one thread. Raises ModelError."""
     cascade = Cascade.load(model_dir, threads=1)
     for stage in cascade.stages.values():
         stage.bucket = CPU_ROWS
@@ -114,7 +114,7 @@ def on_cpu(model_dir: Path) -> Cascade:
 
 
 def paint(cascade: Cascade, todo: Sequence[tuple[Job, Path]], together: int) -> Iterator[None]:
-    """Draw and keep each picture, so many rows at once; yields after each. Raises ModelError."""
+    """Draw and keep each picture, `together` rows in a call; yields after each. Raises ModelError."""
     for start in range(0, len(todo), together):
         part = todo[start : start + together]
         company = [part[min(at, len(part) - 1)][0] for at in range(together)]  # always as many: the last bits depend on it

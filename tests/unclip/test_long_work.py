@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from unclip.long_work import LINE_SECONDS, lines
+import pytest
+
+from unclip.long_work import LINE_SECONDS, lines, progress_bar
 
 
 def test_a_log_gets_the_first_look_then_one_every_so_often_and_the_end() -> None:
@@ -19,3 +21,9 @@ def test_a_log_gets_the_first_look_then_one_every_so_often_and_the_end() -> None
         f"decoder {2 * LINE_SECONDS:.0f}  30%",
         "decoder 40  100%",
     ]
+
+
+def test_what_is_no_terminal_gets_lines_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as show:
+        show("eval [bold] :smile:", 1, 4)
+    assert capsys.readouterr().err == "eval [bold] :smile:  25%\n"

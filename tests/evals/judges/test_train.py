@@ -6,7 +6,7 @@ import torch
 from evals.judges import renders as shown
 from evals.judges import train as judges_training
 from evals.judges.judges import Judges
-from evals.judges.train import groups_for, train
+from evals.judges.train import STAGES, groups_for, stage_config, train
 from tests.evals.judges.tiny_bank import SHARES, bank
 from training.data.errors import DataError
 
@@ -56,3 +56,10 @@ def test_a_bank_with_other_concepts_has_groups_of_its_own(tmp_path):
     groups = groups_for(bank(), tmp_path)
     assert groups.names == ("bar", "disc", "ring", "square")
     assert (tmp_path / "judges" / "groups.json").is_file()
+
+
+@pytest.mark.parametrize(("device", "times"), [("cpu", 1), ("cuda", 4)])
+def test_a_gpu_learns_from_larger_batches_for_the_minutes_asked_for(device, times):
+    config = stage_config("detector", {"detector": 2.5}, device)
+    assert (config.batch, config.minutes) == (times * STAGES["detector"].batch, 2.5)
+    assert stage_config("matcher", {"detector": 2.5}, device).minutes == STAGES["matcher"].minutes
