@@ -101,7 +101,8 @@ class Resources:
         )
 
     def close(self) -> None:
-        """Close the connections to the queue."""
+        """Close the connections to the queue, and end the process that reads pictures."""
+        self.inputs.reader.close()
         self.redis.close()
 
 

@@ -1,7 +1,10 @@
-"""The child process that reads one picture: nothing of ours is imported here, and its memory, time and files are bounded.
+"""The process that reads callers' pictures, each in a child of its own within bounds. Nothing of ours is imported here.
 
-On its command line: how to read it, as JSON (`Wish`); on stdin: the file. On stdout: a line of JSON (why not, or sizes),
-then the pictures it speaks of, PNG: a square of 8-bit sRGB, and if the picture is transparent somewhere, a mask, white there.
+It has Pillow loaded and forks a child for every connection that it is handed; starting Python and importing Pillow would cost
+more than most pictures do. On its command line: the descriptor of a Unix socket, on which each byte brings a connection
+(SCM_RIGHTS). A child first says `BEGUN`. It reads a line of JSON, how to read the file (`Wish`), and the file, up to its end.
+It answers a line of JSON (why not, or sizes), and the pictures it speaks of, PNG: a square of 8-bit sRGB, and if the picture
+is transparent somewhere, a mask, white there. An answer that is missing or cut: the child met one of its bounds.
 """
 
 from __future__ import annotations
@@ -10,22 +13,27 @@ from __future__ import annotations
 import os
 
 BEHIND_OTHERS = 5
-"""By so much the child is nicer to everybody than the API is."""
+"""By so much this process and its children are nicer to everybody than the API is."""
 if __name__ == "__main__":
-    # Before the imports: they are most of what the child does with a small picture, and with a bomb.
+    # Before the imports, which are most of what a start costs.
     os.nice(BEHIND_OTHERS)
 
 import contextlib
+import gc
 import io
 import json
 import resource
+import signal
+import socket
 import sys
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+# The formats are imported here, or each child would look for them anew.
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = (PngImagePlugin.PngImageFile.format, JpegImagePlugin.JpegImageFile.format, WebPImagePlugin.WebPImageFile.format)
+BEGUN = b"+"
 HALF = 128
 PNG_COMPRESS_LEVEL = 1
 
@@ -36,7 +44,8 @@ class Wish:
 
     `role`: `picture` lays what is transparent on white, and gives a mask of it beside; `mask` gives a mask alone, and
     `white_paints` says that it is the white that counts, not the transparent. Sides and pixels bound what is taken;
-    `out_side_px` is the side above which the result is shrunk. `memory_bytes`, `cpu_seconds`: of the whole process.
+    `out_side_px` is the side above which the result is shrunk. `memory_bytes`, `cpu_seconds`, `wall_seconds`: of the whole
+    child.
     """
 
     role: str
@@ -46,6 +55,7 @@ class Wish:
     out_side_px: int
     memory_bytes: int
     cpu_seconds: int
+    wall_seconds: float
 
 
 class Refused(Exception):
@@ -53,23 +63,50 @@ class Refused(Exception):
 
 
 def main() -> None:
-    """Read one picture, within bounds."""
-    wish = Wish(**json.loads(sys.argv[1]))
-    confine(wish)
+    """Fork a child for each connection that comes, until nobody is left who could hand one over."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, whose end is this process's too.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The system forgets children that have ended.
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as parent:
+        while True:
+            byte, connections, *_ = socket.recv_fds(parent, 1, 1)
+            if not byte:
+                return
+            for connection in connections:
+                if os.fork() == 0:
+                    parent.close()
+                    try:
+                        serve(connection)
+                    finally:
+                        os._exit(0)
+                os.close(connection)
+
+
+def serve(connection: int) -> None:
+    """Read one picture, within bounds, for whoever is at the other end of a connection."""
+    with socket.socket(fileno=connection) as caller, caller.makefile("rwb") as lines:
+        caller.sendall(BEGUN)
+        wish = Wish(**json.loads(lines.readline()))
+        confine(wish)
+        head, files = answer(lines.read(), wish)
+        lines.write(json.dumps({**head, "bytes": [len(file) for file in files]}).encode() + b"\n" + b"".join(files))
+
+
+def answer(data: bytes, wish: Wish) -> tuple[dict[str, object], list[bytes]]:
+    """Return what `read` returns, or why the file is refused."""
     try:
-        head, files = read(sys.stdin.buffer.read(), wish)
+        return read(data, wish)
     except Refused as refused:
-        head, files = {"refused": str(refused)}, []
+        return {"refused": str(refused)}, []
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
-        head, files = {"refused": f"it has more than {wish.max_pixels} pixels, or needs too much memory"}, []
+        return {"refused": f"it has more than {wish.max_pixels} pixels, or needs too much memory"}, []
     except Exception:  # Whatever a broken file brings a decoder to: it is broken.
-        head, files = {"refused": "it is damaged"}, []
-    sys.stdout.buffer.write(json.dumps({**head, "bytes": [len(file) for file in files]}).encode() + b"\n" + b"".join(files))
-    sys.stdout.buffer.flush()
+        return {"refused": "it is damaged"}, []
 
 
 def confine(wish: Wish) -> None:
     """Bound this process: memory, time, no files, no children."""
+    signal.setitimer(signal.ITIMER_REAL, wish.wall_seconds)
     for what, limit in (
         (resource.RLIMIT_AS, wish.memory_bytes),
         (resource.RLIMIT_CPU, wish.cpu_seconds),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import subprocess
-import sys
+import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,8 @@ import anyio.to_thread
 
 from contract.errors import InvalidImage, InvalidMask
 from service.uploads import decode
-from service.uploads.decode import Wish
+from service.uploads.decode import BEGUN, Wish
+from service.uploads.fork_server import ForkServer
 
 Role = Literal["picture", "mask"]
 
@@ -25,6 +26,9 @@ MIN_SIDE_PX = 16
 MEMORY_BYTES = 640 * 2**20
 CPU_SECONDS = 10
 WALL_SECONDS = 60.0
+PATIENCE_SECONDS = 90.0
+ATTEMPTS = 2
+RECEIVED_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -46,30 +50,49 @@ class PictureReader:
 
     def __init__(self, max_pixels: int) -> None:
         self.max_pixels = max_pixels
+        self.server = ForkServer(Path(decode.__file__))
 
     async def read(self, data: bytes, role: Role, param: str, *, white_paints: bool = False) -> Reading:
-        """Return what `data` shows. Raises InvalidImage, which names `param`."""
-        wish = Wish(role, white_paints, self.max_pixels, MIN_SIDE_PX, OUT_SIDE_PX, MEMORY_BYTES, CPU_SECONDS)
-        return await anyio.to_thread.run_sync(read_in_child, data, wish, param)
+        """Return what `data` shows. Raises InvalidImage or InvalidMask, which name `param`."""
+        wish = Wish(role, white_paints, self.max_pixels, MIN_SIDE_PX, OUT_SIDE_PX, MEMORY_BYTES, CPU_SECONDS, WALL_SECONDS)
+        return await anyio.to_thread.run_sync(self.read_in_child, data, wish, param)
+
+    def read_in_child(self, data: bytes, wish: Wish, param: str) -> Reading:
+        """Return what `data` shows, read in a process of its own. Raises InvalidImage, InvalidMask."""
+        if not data:
+            raise InvalidImage(param, "it is empty")
+        head, ended, rest = self._ask(data, wish).partition(b"\n")
+        told = json.loads(head) if ended else None
+        if told is None or len(rest) != sum(told["bytes"]):
+            # Ended by its limits, or by what the file did to it.
+            raise InvalidImage(param, "it cannot be read within the limits on time and memory")
+        if "refused" in told:
+            raise (InvalidMask if wish.role == "mask" else InvalidImage)(param, told["refused"])
+        first, second = rest[: told["bytes"][0]], rest[told["bytes"][0] :]
+        picture, mask = (None, first) if wish.role == "mask" else (first, second or None)
+        return Reading(told["width"], told["height"], picture, mask)
+
+    def close(self) -> None:
+        """End the process that reads."""
+        self.server.close()
+
+    def _ask(self, data: bytes, wish: Wish) -> bytes:
+        """A child's answer, or as much of it as there is. Raises OSError where no child can be had."""
+        said = json.dumps(asdict(wish)).encode() + b"\n" + data
+        for _ in range(ATTEMPTS):
+            if (answer := _converse(self.server.connect(), said)).startswith(BEGUN):
+                return answer.removeprefix(BEGUN)
+            # Somebody ended the server before it had forked: the picture is not to blame.
+        raise ChildProcessError("the process that reads pictures does not stay")
 
 
-def read_in_child(data: bytes, wish: Wish, param: str) -> Reading:
-    """Return what `data` shows, read in a process of its own. Raises InvalidImage."""
-    if not data:
-        raise InvalidImage(param, "it is empty")
-    # Isolated and without our environment: the child needs Pillow alone, and knows no secret.
-    command = [sys.executable, "-I", str(Path(decode.__file__)), json.dumps(asdict(wish))]
-    try:
-        done = subprocess.run(command, input=data, capture_output=True, env={}, timeout=WALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise InvalidImage(param, "it takes too long to read") from None
-    head, _, rest = done.stdout.partition(b"\n")
-    if done.returncode != 0 or not head:
-        # Killed by its limits, or by what the file did to it.
-        raise InvalidImage(param, "it cannot be read within the limits on time and memory")
-    told = json.loads(head)
-    if "refused" in told:
-        raise (InvalidMask if wish.role == "mask" else InvalidImage)(param, told["refused"])
-    first, second = rest[: told["bytes"][0]], rest[told["bytes"][0] :]
-    picture, mask = (None, first) if wish.role == "mask" else (first, second or None)
-    return Reading(told["width"], told["height"], picture, mask)
+def _converse(child: socket.socket, said: bytes) -> bytes:
+    answer = bytearray()
+    # A child is bounded and ends by itself; the server might be stopped.
+    child.settimeout(PATIENCE_SECONDS)
+    with child, contextlib.suppress(OSError):
+        child.sendall(said)
+        child.shutdown(socket.SHUT_WR)
+        while part := child.recv(RECEIVED_BYTES):
+            answer += part
+    return bytes(answer)

@@ -18,8 +18,8 @@ from contract.settings import Settings
 from contract.store import ImageStore
 from safety.picture_filter import PictureFilter, PictureVerdict
 from service.app import create_app
-from service.uploads import reader
 from service.uploads.decode import Wish
+from service.uploads.reader import PictureReader, Reading
 from tests.service.uploads import pictures
 from tests.service.uploads.pictures import file_of, halves, hole
 
@@ -91,16 +91,17 @@ def test_a_bad_upload_is_refused(unfiltered: TestClient, redis: Redis, request_p
 def test_another_key_s_pictures_are_not_kept_waiting_by_one_s_bombs(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, begun, over, read_before_the_other = reader.read_in_child, threading.Event(), threading.Event(), list[bytes]()
+    really, read_before_the_other = PictureReader.read_in_child, list[bytes]()
+    begun, over = threading.Event(), threading.Event()
 
-    def read(data: bytes, wish: Wish, param: str) -> reader.Reading:
+    def read(self: PictureReader, data: bytes, wish: Wish, param: str) -> Reading:
         if data.startswith(b"bomb") and not over.is_set():
             read_before_the_other.append(data)
             begun.set()
             over.wait(20)
-        return really(data, wish, param)
+        return really(self, data, wish, param)
 
-    monkeypatch.setattr(reader, "read_in_child", read)
+    monkeypatch.setattr(PictureReader, "read_in_child", read)
     ring = KeyRing(redis)
     bomber, other = ({"Authorization": f"Bearer {ring.create(name).token}"} for name in ("bomber", "other"))
     app = create_app(settings.model_copy(update={"picture_filter": False}))
