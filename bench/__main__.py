@@ -45,7 +45,7 @@ def cpu(plan: Plan) -> Sequence[Line]:
     from bench.cpu import engine_over_plain_loop
 
     lines = []
-    for backend in ("torch", "openvino") if find_spec("openvino") else ("torch",):
+    for backend in ("torch", "openvino", "openvino_bf16") if find_spec("openvino") else ("torch",):
         ratio, psnr = engine_over_plain_loop(plan.model, plan.threads, plan.blocks, plan.tell, backend)
         beside = f"{ratio.first:.2f} pictures a second; the arms' pictures agree to {psnr:.0f} dB"
         what = f"pictures a second on the CPU: engine with {backend} over a plain loop"

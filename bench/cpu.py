@@ -27,14 +27,15 @@ def engine_over_plain_loop(
 ) -> tuple[Ratio, float]:
     """The ratio of the rates, and the PSNR between the two arms' pictures in dB (infinite where they are equal).
 
-    backend: of the engine, as `UNCLIP_CPU_BACKEND`. Time is that of `clock_of`.
+    backend: of the engine, as `UNCLIP_CPU_BACKEND`; graphs are made in a folder of the bench's own. Time is that of `clock_of`.
     """
     plain, cascade = Cascade.load(model, threads=threads), Cascade.load(model, threads=threads)
     if backend != "torch":
         from models.compiled import Compiler, compile_nets
+        from workers.cascade import PRECISIONS
 
         with tempfile.TemporaryDirectory() as folder:
-            compile_nets(cascade, Compiler(Path(folder), "bench"))
+            compile_nets(cascade, Compiler(Path(folder), "bench"), PRECISIONS[backend])
     requests = [DrawRequest(prompt="a red apple", seed=seed, **ASKED) for seed in range(PICTURES)]
     clock = clock_of(threads)
 

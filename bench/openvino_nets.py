@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     for name, net in nets(cascade).items():
         inputs = given[name]
         with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-            graphs = Graphs(Compiler(Path(folder), "bench", plan.precision), net, name)
+            graphs = Graphs(Compiler(Path(folder), "bench"), net, name, plan.precision)
             error = float((graphs(*inputs) - net(*inputs)).abs().max())
             ratio = compare(partial(rate, graphs, inputs, plan.seconds), partial(rate, net, inputs, plan.seconds), plan.blocks)
         eager_seconds += steps[name] / ratio.second

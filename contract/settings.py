@@ -179,9 +179,10 @@ class Settings(BaseSettings):
         default="fast",
         description="On a GPU: fast (bfloat16, last bits differ by company) or strict (float32, one shape, same pixels).",
     )
-    cpu_backend: Literal["torch", "openvino"] = Field(
+    cpu_backend: Literal["torch", "openvino", "openvino_bf16"] = Field(
         default="torch",
-        description="On a CPU: torch, or openvino: the nets compiled by that package, if it is installed.",
+        description="On a CPU: torch; openvino: the nets compiled by that package, if it is installed; openvino_bf16: decoders "
+        "and upsamplers of these in bfloat16, where the processor has it.",
     )
     worker_threads: Count | None = Field(default=None, description="CPU threads of the model; empty: all cores.")
     worker_heartbeat_ttl_seconds: Annotated[int, Field(ge=2)] = Field(

@@ -32,18 +32,20 @@ PRIOR_LANES, DECODER_LANES, UPSAMPLER_LANES = (2, 4), (1, 2), (1,)
 USUAL = DrawRequest(prompt="", seed=0, steps=1, guidance_scale=2.0, prior_steps=1, prior_guidance_scale=2.0, upsample_steps=1)
 
 
-def compile_nets(cascade: Cascade, compiler: Compiler) -> None:
+def compile_nets(cascade: Cascade, compiler: Compiler, precision: Precision = "float32") -> None:
     """Have a cascade's diffusion nets run compiled, and make or read the graphs of a usual picture before the first job does.
 
-    Those of other shapes (no guidance, turbo, 1024 px) come when they are first asked for.
+    Those of other shapes (no guidance, turbo, 1024 px) come when they are first asked for. precision: of decoders and
+    upsamplers. Raises BackendUnusable.
     """
     for name, stage in cascade.stages.items():
         if isinstance(stage, PriorStage):
-            compiler.quicken(stage.net, name, PRIOR_LANES)
+            # Never less: a z_i that is a little off is another picture, whatever draws it.
+            compiler.quicken(stage.net, name, PRIOR_LANES, "float32")
         elif isinstance(stage, DecoderStage):
-            compiler.quicken(stage.unet, name, DECODER_LANES)
+            compiler.quicken(stage.unet, name, DECODER_LANES, precision)
         elif isinstance(stage, UpsamplerStage):
-            compiler.quicken(stage.net, name, UPSAMPLER_LANES)
+            compiler.quicken(stage.net, name, UPSAMPLER_LANES, precision)
     row = cascade.admit(USUAL)
     while row.stage != DONE and row.failure is None:
         cascade.stages[row.stage].run([row])
@@ -53,50 +55,52 @@ def compile_nets(cascade: Cascade, compiler: Compiler) -> None:
 class Compiler:
     """Has nets run as compiled graphs, which lie in `folder` once they are made."""
 
-    def __init__(self, folder: Path, model_digest: str, precision: Precision = "float32") -> None:
+    def __init__(self, folder: Path, model_digest: str) -> None:
         """folder: made when something is kept. model_digest: of the model folder. Threads are torch's, as they are now.
 
-        Raises BackendUnusable where the package is missing or this CPU does not compute in the precision.
+        Raises BackendUnusable where the package is missing.
         """
         try:
             import openvino
         except ImportError as error:
             raise BackendUnusable("the package openvino is not installed", "install it, as unclip[openvino] does") from error
         self._core = openvino.Core()
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bfloat16" and "BF16" not in capabilities:
-            raise BackendUnusable("this CPU does not compute in bfloat16", "choose float32")
+        self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self.options = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
             # Its own code generator dies, as of 2026.4, on a group norm that is scaled and shifted by another input.
             "SNIPPETS_MODE": "DISABLE",
         }
-        machine = (self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(capabilities))
+        machine = (self._core.get_property("CPU", "FULL_DEVICE_NAME"), self._capabilities)
         sources = [path.read_bytes() for path in sorted(NETS.glob("*.py"))]
         setup = (openvino.get_version(), torch.__version__, machine, self.options, model_digest, sources)
         self.files = GraphFiles(folder, repr(setup))
 
-    def quicken(self, net: nn.Module, part: str, lanes: Sequence[int]) -> None:
-        """Have a net run compiled, whoever calls it. part: its name among the model's. lanes: the sizes of calls."""
-        # The class's own forward pass: the instance's is what is set here.
-        net.forward = Bucketed(Graphs(self, Plain(net), part), lanes)
+    def quicken(self, net: nn.Module, part: str, lanes: Sequence[int], precision: Precision = "float32") -> None:
+        """Have a net run compiled, whoever calls it. part: its name among the model's. lanes: the sizes of calls.
 
-    def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor | None]) -> Any:
+        Raises BackendUnusable where this CPU does not compute in the precision.
+        """
+        if precision == "bfloat16" and "BF16" not in self._capabilities:
+            raise BackendUnusable("this CPU does not compute in bfloat16", "choose openvino, which computes in float32")
+        # The class's own forward pass: the instance's is what is set here.
+        net.forward = Bucketed(Graphs(self, Plain(net), part, precision), lanes)
+
+    def request(self, net: nn.Module, part: str, inputs: Sequence[Tensor | None], precision: Precision) -> Any:
         """What computes a net at these shapes: an OpenVINO inference request.
 
         Always read from its stored form, also when just made: a first start then computes as every later one. Raises
         BackendUnusable where OpenVINO refuses the net or an option, as another version of it may.
         """
         shapes = [None if each is None else (tuple(each.shape), str(each.dtype)) for each in inputs]
-        path = self.files.path(part, repr(shapes))
-        stored = self.files.read(path)
+        path = self.files.path(part, repr((shapes, precision)))
+        stored, options = self.files.read(path), {**self.options, "INFERENCE_PRECISION_HINT": HINTS[precision]}
         try:
             if stored is None:
-                stored = self._core.compile_model(converted(net, inputs), "CPU", self.options).export_model().getvalue()
+                stored = self._core.compile_model(converted(net, inputs), "CPU", options).export_model().getvalue()
                 self.files.keep(path, stored)
-            return self._core.import_model(stored, "CPU", self.options).create_infer_request()
+            return self._core.import_model(stored, "CPU", options).create_infer_request()
         except RuntimeError as error:
             raise BackendUnusable(f"OpenVINO refuses {part}: {error}", "install another version of it") from error
 
@@ -117,8 +121,8 @@ class Plain(nn.Module):
 class Graphs:
     """A net's forward pass as a graph for each shape of its inputs, made or read when that shape first comes."""
 
-    def __init__(self, compiler: Compiler, net: nn.Module, part: str) -> None:
-        self._compiler, self._net, self._part = compiler, net, part
+    def __init__(self, compiler: Compiler, net: nn.Module, part: str, precision: Precision = "float32") -> None:
+        self._compiler, self._net, self._part, self._precision = compiler, net, part, precision
         self._requests: dict[tuple[object, ...], Any] = {}
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
@@ -129,7 +133,7 @@ class Graphs:
         given = [each.contiguous() for each in inputs if each is not None]
         key = tuple(None if each is None else (each.shape, each.dtype) for each in inputs)
         if key not in self._requests:
-            self._requests[key] = self._compiler.request(self._net, self._part, inputs)
+            self._requests[key] = self._compiler.request(self._net, self._part, inputs, self._precision)
         request = self._requests[key]
         for index, each in enumerate(given):
             request.set_input_tensor(index, Buffer(each.numpy(), shared_memory=True))

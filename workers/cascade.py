@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from workers.pictures import resized
 if TYPE_CHECKING:
     from models.cascade import Cascade
     from models.row import Row
+
+PRECISIONS: Mapping[str, Literal["float32", "bfloat16"]] = {"openvino": "float32", "openvino_bf16": "bfloat16"}
+"""Of decoders and upsamplers, by the CPU backend that compiles them."""
 
 
 class CascadeStages:
@@ -91,7 +94,7 @@ def load_cascade(settings: Settings) -> CascadeStages:
     try:
         device = device_of(settings)
         cascade = Cascade.load(settings.model_folder, device, threads, settings.cuda_mode)
-        if device == "cpu" and settings.cpu_backend == "openvino":
+        if device == "cpu" and settings.cpu_backend != "torch":
             compile_for(cascade, settings)
         return CascadeStages(cascade)
     except BadModel as error:
@@ -102,7 +105,8 @@ def compile_for(cascade: Cascade, settings: Settings) -> None:
     """Have a cascade on a CPU run compiled, by graphs that lie in the data folder. Raises models.errors.BackendUnusable."""
     from models.compiled import Compiler, compile_nets
 
-    compile_nets(cascade, Compiler(settings.data_dir / "compiled", manifest_digest(settings.model_folder)))
+    compiler = Compiler(settings.data_dir / "compiled", manifest_digest(settings.model_folder))
+    compile_nets(cascade, compiler, PRECISIONS[settings.cpu_backend])
 
 
 def setup_of(settings: Settings) -> Setup:

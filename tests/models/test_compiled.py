@@ -17,10 +17,11 @@ from models.compiled import Compiler, Graphs, compile_nets
 from models.errors import BackendUnusable
 from models.graph_files import GraphFiles
 from models.row import DONE, DrawRequest
+from tests.models.backends import skip_without
 from tests.models.tiny import DEFAULTS, add_second_upsampler, write_tiny_model
 
 GUIDED = DrawRequest(prompt="a red apple", seed=7, size_px=1024, **DEFAULTS)
-CLOSE_DB = 60.0
+CLOSE_DB, COARSE_DB = 60.0, 25.0
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,20 @@ def refuse(*_: object) -> None:
 def test_compiled_nets_draw_what_torch_draws(folder, first):
     error = np.mean((first[1].astype(float) - draw(Cascade.load(folder), GUIDED)) ** 2)
     assert error == 0 or 10 * np.log10(255**2 / error) > CLOSE_DB
+
+
+def test_a_coarser_precision_is_told_apart_on_disk_and_draws_nearly_the_same(folder, first, tmp_path):
+    skip_without("openvino_bf16")
+    cascade = Cascade.load(folder)
+    compile_nets(cascade, Compiler(tmp_path, "digest"), "bfloat16")
+    coarse = draw(cascade, GUIDED)
+    error = np.mean((first[1].astype(float) - coarse) ** 2)
+    assert error > 0
+    assert 10 * np.log10(255**2 / error) > COARSE_DB
+    names = {path.name for path in tmp_path.glob("*.graph")}
+    fine = {path.name for path in first[0].glob("*.graph")}
+    assert {name for name in names & fine if not name.startswith("prior")} == set()
+    assert any(name.startswith("prior") for name in names & fine), "the prior is in float32 in either"
 
 
 def test_a_later_start_reads_the_graphs_and_draws_the_same_pixels(folder, first, monkeypatch):
@@ -112,6 +127,14 @@ def test_what_the_package_refuses_is_said(weighed):
     weighed._compiler.options["NO_SUCH_OPTION"] = "1"
     with pytest.raises(BackendUnusable, match="OpenVINO refuses weighed"):
         weighed(torch.rand(3, 2))
+
+
+def test_a_processor_without_bfloat16_is_told_at_the_start(folder, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    compiler = Compiler(tmp_path, "digest")
+    monkeypatch.setattr(compiler, "_capabilities", ["FP32"])
+    with pytest.raises(BackendUnusable, match="does not compute in bfloat16"):
+        compile_nets(Cascade.load(folder), compiler, "bfloat16")
 
 
 def test_without_the_package_the_way_out_is_said(monkeypatch, tmp_path):

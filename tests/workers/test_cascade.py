@@ -25,11 +25,11 @@ def cascade(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """On the CPU backend that the test names, or torch."""
     import torch
 
+    from tests.models.backends import skip_without
     from tests.models.tiny import write_tiny_model
 
     backend = getattr(request, "param", "torch")
-    if backend != "torch":
-        pytest.importorskip("openvino")
+    skip_without(backend)
     threads = torch.get_num_threads()
     folder = write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
     settings = Settings(model_dir=folder, data_dir=folder.parent, device="cpu", worker_threads=1, cpu_backend=backend)
@@ -49,7 +49,7 @@ def order(name: str, **fields: object) -> Order:
     return Order(name, make_spec(**fields), float("inf"))
 
 
-@pytest.mark.parametrize("cascade", ["torch", "openvino"], indirect=True)
+@pytest.mark.parametrize("cascade", ["torch", "openvino", "openvino_bf16"], indirect=True)
 def test_a_picture_is_the_same_alone_and_among_rows_at_other_timesteps(cascade, monkeypatch):
     engine = Engine(cascade, ROOMY)
     engine.admit(order("alone", seed=7, steps=6))
