@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from models.checkpoint import FORMAT_VERSION, load_part, save_part, write_manifest
 from models.nets.configs import prior_ar_json, prior_json, text_proj_json, unet_json
-from training.build_nets import build_decoder, build_prior, build_prior_ar, build_upsample_256, build_upsample_1024
 from training.config import Recipe
+from training.pieces import decoder_of, prior_ar_of, prior_of, turbo_of, upsamplers_of
 from training.trained import Trained
 
 CREATED = 1795305600  # 22 November 2026, when this format was first packed; fixed, so that packing is deterministic
@@ -39,28 +40,34 @@ def pack(recipe: Recipe, trained: Trained, folder: Path) -> None:
     part.rename(folder)
 
 
+def foresee(recipe: Recipe, trained: Trained, stages: Collection[str]) -> None:
+    """Raise, before hours of training, what packing would raise after them; stages: those that will have been run by then.
+
+    DataError for a stage that would be missing, CheckpointError for weights started from whose shape is another.
+    """
+    for piece in (prior_of(recipe), prior_ar_of(recipe), decoder_of(recipe), turbo_of(recipe), *upsamplers_of(recipe)):
+        if piece is not None:
+            trained.foresee(piece, stages)
+
+
 def _priors(recipe: Recipe, trained: Trained, folder: Path) -> None:
-    prior = build_prior(recipe)
-    trained.fill(prior, "prior", {"prior": prior}, fits=("clip",))
+    prior = trained.fill(prior_of(recipe))
     save_part(folder / "prior", prior_json(prior.config), prior.state_dict())
     _scheduler(folder / "prior_scheduler", prediction_type="sample", clip_sample=False)
-    if recipe.prior_ar is not None:
-        prior_ar = build_prior_ar(recipe)
-        trained.fill(prior_ar, "prior_ar", {"prior_ar": prior_ar}, fits=("clip",))
+    if recipe.prior_ar is not None and (piece := prior_ar_of(recipe)) is not None:
+        prior_ar = trained.fill(piece)
         drawing = recipe.prior_ar.model_dump(include={"temperature", "top_p"})
         save_part(folder / "prior_ar", prior_ar_json(prior_ar.config) | drawing, prior_ar.state_dict())
 
 
 def _decoders(recipe: Recipe, trained: Trained, folder: Path) -> None:
-    decoder, last = build_decoder(recipe), "inpaint" if recipe.inpaint else "decoder"
-    trained.fill(decoder, last, {"decoder": decoder.unet, "text_proj": decoder.text_proj}, fits=("clip", "decoder"))
+    decoder = trained.fill(decoder_of(recipe))
     save_part(folder / "text_proj", text_proj_json(decoder.text_proj.config), decoder.text_proj.state_dict())
     about, storage = unet_json(decoder.unet.config) | {"sample_size": 64}, recipe.decoder.storage
     save_part(folder / "decoder", about, decoder.unet.state_dict(), storage=storage)
     _scheduler(folder / "decoder_scheduler", prediction_type="sample", clip_sample=True)
-    if recipe.turbo is not None:
-        student = build_decoder(recipe)
-        trained.fill(student, "turbo", {"decoder_turbo": student.unet}, fits=("clip", "decoder", "inpaint"))
+    if recipe.turbo is not None and (piece := turbo_of(recipe)) is not None:
+        student = trained.fill(piece)
         about = unet_json(student.unet.config) | {"sample_size": 64}
         save_part(folder / "decoder_turbo", about, student.unet.state_dict(), storage="int8_rows")
         few = folder / "decoder_turbo_scheduler"
@@ -68,13 +75,11 @@ def _decoders(recipe: Recipe, trained: Trained, folder: Path) -> None:
 
 
 def _upsamplers(recipe: Recipe, trained: Trained, folder: Path) -> None:
-    first = build_upsample_256(recipe)
-    trained.fill(first, "upsample_256", {"super_res_first": first})
+    first, *others = (trained.fill(piece) for piece in upsamplers_of(recipe))
     save_part(folder / "super_res_first", unet_json(first.config) | {"sample_size": 256}, first.state_dict())
     _scheduler(folder / "super_res_scheduler", prediction_type="sample", clip_sample=True, augmentation_level=50)
     if recipe.upsample_1024 is not None:
-        second = build_upsample_1024(recipe)
-        trained.fill(second, "upsample_1024", {"super_res_second": second})
+        (second,) = others
         save_part(folder / "super_res_second", unet_json(second.config) | {"sample_size": 1024}, second.state_dict())
         few = folder / "super_res_second_scheduler"
         steps = recipe.upsample_1024.steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +31,9 @@ from training.examples import Source
 from training.init_from import start_from
 from training.live import Live, Pictures, Scenes
 from training.loop import How, Loop, Progress, Report, Task
-from training.pack import pack
+from training.pack import foresee, pack
 from training.pca import fit_codes
+from training.pieces import decoder_of
 from training.tasks.clip import ClipTask
 from training.tasks.decoder import DecoderNet, DecoderTask
 from training.tasks.inpaint import InpaintTask
@@ -74,6 +76,11 @@ class Run:
         self.recipe, self.data, self.out, self.report = recipe, data, out, report
         self.device, self.ranks, self.init_from = device, ranks, init_from
         self.towers, self.trained = out / "clip", Trained(out, init_from)
+
+    def foresee(self, stages: Sequence[str]) -> None:
+        """Raise now, if `pack` is among those stages, what it would raise after the others: DataError, CheckpointError."""
+        if "pack" in stages:
+            foresee(self.recipe, self.trained, stages)
 
     def bank(self) -> None:
         """Convert the text tower, and make the bank's file where the recipe has one; a GPU makes its own when it needs it."""
@@ -220,10 +227,7 @@ class Run:
         return TextTower.load(self.towers, self.device)
 
     def _trained_decoder(self, stage: str) -> DecoderNet:
-        net = build_decoder(self.recipe)
-        fits = ("clip",) if stage == "decoder" else ("clip", "decoder")
-        self.trained.fill(net, stage, {"decoder": net.unet, "text_proj": net.text_proj}, fits)
-        return self._placed(net)
+        return self._placed(self.trained.fill(decoder_of(self.recipe, stage=stage)))
 
     def _placed(self, net: N) -> N:
         """The net where it learns; on a GPU channels-last, which its matrix units read as it lies."""

@@ -103,6 +103,7 @@ def train(
             show(f"{name} {at.step} loss {loss:.4f}", done, 1)
 
         run = Run(recipe, checked_pictures(data, out, show), out, report, device=own_device, ranks=ranks, init_from=init_from)
+        run.foresee(stage or stages)
         for name in stage or stages:
             getattr(run, name)()
 

@@ -181,10 +181,28 @@ def test_a_run_that_trains_one_stage_keeps_the_rest_of_the_model_that_it_started
     [(("clip",), "prior"), (("decoder",), "inpaint"), (("inpaint",), "turbo"), (("decoder", "inpaint"), "turbo")],
 )
 def test_what_fits_new_weights_no_more_is_not_packed_with_them(going_on: Run, stages: tuple[str, ...], wanted: str) -> None:
+    with pytest.raises(DataError, match=f"{wanted} would be missing .* add --stage {wanted}"):
+        going_on.foresee([*stages, "pack"])
     for stage in stages:
         getattr(going_on, stage)()
     with pytest.raises(DataError, match=f"{wanted} has not been trained"):
         going_on.pack()
+
+
+def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:
+    going_on.inpaint()
+    with pytest.raises(DataError, match="add --stage turbo"):
+        going_on.foresee(["pack"])
+    going_on.foresee(["turbo", "pack"])
+
+
+def test_weights_of_another_shape_are_told_before_anything_is_trained(going_on: Run) -> None:
+    shape = going_on.recipe.prior.net.model_copy(update={"num_layers": going_on.recipe.prior.net.num_layers + 1})
+    going_on.recipe = going_on.recipe.model_copy(update={"prior": going_on.recipe.prior.model_copy(update={"net": shape})})
+    with pytest.raises(CheckpointError, match="tensors of prior do not fit"):
+        going_on.foresee(["bank", "decoder", "inpaint", "turbo", "pack"])
+    going_on.foresee(["bank", "prior", "pack"])
+    going_on.foresee(["decoder"])
 
 
 def test_a_run_may_pack_over_the_model_that_it_started_from(trained: Run, recipe: Recipe, data: Path, tmp_path: Path) -> None:
