@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from models.cascade import Cascade
 from models.row import DrawRequest, Row
@@ -19,13 +20,23 @@ def admit(cascade: Cascade, request: DrawRequest, conditioning: Conditioning) ->
     """A new row before its first step: in the prior, as `Cascade.admit` stands it, or in the decoder with its z_i given."""
     if conditioning == "prior":
         return cascade.admit(request)
-    text = cascade.text.encode([request.prompt])
-    route = tuple(stage for stage in cascade.route(request) if not stage.startswith("prior"))
-    decoder = cascade.stages[route[0]]
-    if not isinstance(decoder, DecoderStage):
-        raise TypeError(f"after the prior comes {route[0]!r}, which is no decoder")
-    z_i = text.embeds if conditioning == "text" else decoder.text_proj.without_image(1)
-    row = Row(request, text, route, z_i=z_i)
+    if conditioning == "text":
+        return admit_at(cascade, request, cascade.text.encode([request.prompt]).embeds)
+    return admit_at(cascade, request, decoder_of(cascade, request).text_proj.without_image(1))
+
+
+def admit_at(cascade: Cascade, request: DrawRequest, z_i: Tensor) -> Row:
+    """A new row before the decoder's first step, with a z_i (1, D) that no prior drew."""
+    decoder = decoder_of(cascade, request)
+    route = cascade.drawing_route(request)
+    row = Row(request, cascade.text.encode([request.prompt]), route, z_i=z_i)
     with torch.inference_mode():
         decoder.enter(row)
     return row
+
+
+def decoder_of(cascade: Cascade, request: DrawRequest) -> DecoderStage:
+    """The stage that draws a request's 64 px picture."""
+    decoder = cascade.stages[cascade.drawing_route(request)[0]]
+    assert isinstance(decoder, DecoderStage)
+    return decoder

@@ -87,19 +87,27 @@ class Pictures:
         return self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.png"
 
     @cached_property
-    def _on_gpu(self) -> Cascade:
-        """Loaded once for all lists, its graphs captured; the CPU keeps all its threads, on which the judges look."""
-        return Cascade.load(self.model_dir, device=self.device)
+    def cascade(self) -> Cascade:
+        """The model, loaded once for all lists. On a GPU the CPU keeps all its threads, on which the judges look."""
+        return Cascade.load(self.model_dir, device=self.device) if self.is_on_gpu else on_cpu(self.model_dir)
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether pictures are drawn on a GPU."""
+        return torch.device(self.device).type != "cpu"
+
+    @property
+    def together(self) -> int:
+        """Rows that travel together."""
+        return CUDA_ROWS if self.is_on_gpu else CPU_ROWS
 
     def _draw_missing(self, jobs: Sequence[Job], doing: str, total: int) -> None:
         todo = [(job, self.place(job)) for job in jobs]
         count = min(self.processes, len(todo))
-        if torch.device(self.device).type != "cpu":
-            drawn = paint(self._on_gpu, todo, CUDA_ROWS)
-        elif count > 1:
+        if count > 1 and not self.is_on_gpu:
             drawn = paint_apart(self.model_dir, todo, count)
         else:
-            drawn = paint(on_cpu(self.model_dir), todo, CPU_ROWS)
+            drawn = paint(self.cascade, todo, self.together)
         for number, _ in enumerate(drawn, start=total - len(jobs) + 1):
             if self.show is not None:
                 self.show(doing, number, total)
@@ -128,13 +136,18 @@ def paint(cascade: Cascade, todo: Sequence[tuple[Job, Path]], together: int) -> 
 def travel(cascade: Cascade, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
     """The pictures of some jobs, whose rows travel together. Raises ModelError where one fails."""
     rows = [stand(cascade, job) for job in jobs]
+    go(cascade, rows)
+    return [finished(cascade, row, job) for row, job in zip(rows, jobs, strict=True)]
+
+
+def go(cascade: Cascade, rows: Sequence[Row]) -> None:
+    """Take rows to the end of their ways. Raises ModelError where one fails."""
     while waiting := [row for row in rows if row.stage != DONE]:
         stage = waiting[0].stage
         cascade.stages[stage].run([row for row in waiting if row.stage == stage])
         for row in rows:
             if row.failure is not None:
                 raise ModelError(f"{row.request.prompt!r} with seed {row.request.seed} failed: {row.failure}")
-    return [finished(cascade, row, job) for row, job in zip(rows, jobs, strict=True)]
 
 
 def stand(cascade: Cascade, job: Job) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evals.quality import copies, skills
 from evals.quality.conditionings import captions, conditionings
+from evals.quality.embeddings import embeddings
 from evals.quality.exam import Exam, Part
 from evals.quality.report import Report
 from evals.quality.samples import samples
@@ -15,6 +16,7 @@ from training.data.errors import DataError
 PARTS: Mapping[str, Part] = {
     "objects": skills.names("objects", "objects", 0.9),
     "familiar": skills.names("familiar", "familiar objects", None),
+    "embeddings": embeddings,
     "styles": skills.names("styles", "held-out object and style pairs", 0.75),
     "colours": skills.colours,
     "counts": skills.counts,
@@ -28,7 +30,7 @@ PARTS: Mapping[str, Part] = {
     "copies": copies.copies,
     "steps": steps,
 }
-NEED_DATA = frozenset({"conditionings", "style-fit", "copies"})
+NEED_DATA = frozenset({"embeddings", "conditionings", "style-fit", "copies"})
 """Parts that compare with true pictures."""
 
 
