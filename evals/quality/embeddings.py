@@ -16,10 +16,10 @@ from evals.priors import draw_z_i
 from evals.quality.asked import Asked
 from evals.quality.conditioning import admit_at
 from evals.quality.exam import Exam, pixels_of
-from evals.quality.grids import Cell
 from evals.quality.pictures import SMALL_PX, go
 from evals.quality.report import Figure, Report
-from evals.quality.verdicts import AMONG, is_named, wanted
+from evals.quality.skills import cells
+from evals.quality.verdicts import AMONG, is_named
 from evals.statistics import bootstrap
 from models.cascade import to_pixels
 from models.clip.image import ImageTower
@@ -31,6 +31,7 @@ from training.data.sprite_bank import SpriteBank
 SIDE = 0.85
 """Of a true picture's object, as a share of the picture's side: as large as training mostly shows one that stands alone."""
 CHUNK = 256
+LISTS = {"objects": "names", "styles": "held-out pairs", "phrases": "phrases in other words"}
 
 
 @dataclass(frozen=True)
@@ -49,33 +50,33 @@ class Sprites:
 
 
 def embeddings(exam: Exam) -> Report:
-    """Of each listed name: the prior's z_i among those of all sprites, and pictures from it and from a true z_i of the name.
+    """What the prior draws for names and phrases, among all sprites; pictures of the names from its z_i and from a true one.
 
     What is named from a true z_i is the most that a better prior could bring; what is missing then is the decoder's.
     """
-    asked, cascade = exam.asked("objects"), exam.pictures.cascade
     sprites = sprites_of(exam.bank, ImageTower.load(exam.pictures.model_dir, exam.pictures.device))
-    requests = [DrawRequest(prompt=one.prompt, seed=one.seed, **exam.settings) for one in asked]
-    drawn = torch.cat([draw_z_i(cascade, each, cascade.text.encode([each.prompt])) for each in requests])
-    near = sprites.nearest(drawn, AMONG)
+    figures = [figure for name, title in LISTS.items() for figure in _likeness(exam, sprites, exam.asked(name), title)]
+    asked = exam.asked("objects")
     true = sprites.z_i[[own_sprite(sprites, one) for one in asked]]
-    pictures = {"its prior": exam.draw(asked, "embeddings"), "a true picture": from_z_i(exam, requests, true)}
-    figures = [
-        Figure("the prior's z_i: nearest to a sprite of the name", bootstrap(_own(exam, asked, near, among=1))),
-        Figure(f"the prior's z_i: a sprite of the name among the nearest {AMONG}", bootstrap(_own(exam, asked, near))),
-    ]
-    named = {}
+    pictures = {"the prior": exam.draw(asked, "embeddings"), "a true picture": from_z_i(exam, asked, true)}
     for whose, drawings in pictures.items():
         guesses = exam.judges.names(pixels_of(drawings))
-        named[whose] = [is_named(each, one, exam.judges.group) for each, one in zip(guesses, asked, strict=True)]
-        what = f"pictures from the z_i of {whose}: named among the judge's first {AMONG}"
-        figures.append(Figure(what, bootstrap(named[whose])))
-    cells = [
-        Cell(*cell)
-        for cell in zip(pictures["a true picture"], (one.prompt for one in asked), named["a true picture"], strict=True)
-    ]
-    exam.show("embeddings", cells)
+        named = [is_named(each, one, exam.judges.group) for each, one in zip(guesses, asked, strict=True)]
+        figures.append(Figure(f"names, drawn from the z_i of {whose}: named among the judge's first {AMONG}", bootstrap(named)))
+        exam.show("embeddings", cells(drawings, asked, named))  # the last is what stays
     return exam.report("embeddings", figures)
+
+
+def _likeness(exam: Exam, sprites: Sprites, asked: Sequence[Asked], title: str) -> list[Figure]:
+    """How often the prior's z_i for what is asked lies nearest, or nearly so, to a sprite that shows it."""
+    cascade, group = exam.pictures.cascade, exam.judges.group
+    drawn = [draw_z_i(cascade, _request(exam, one), cascade.text.encode([one.prompt])) for one in asked]
+    near = [[group(name) for name in names] for names in sprites.nearest(torch.cat(drawn), AMONG)]
+    first, five = ([is_named(names, one, group, among) for names, one in zip(near, asked, strict=True)] for among in (1, AMONG))
+    return [
+        Figure(f"{title}: the prior's z_i is nearest to a sprite that shows it", bootstrap(first)),
+        Figure(f"{title}: one that shows it is among the nearest {AMONG}", bootstrap(five)),
+    ]
 
 
 def sprites_of(bank: SpriteBank, tower: ImageTower) -> Sprites:
@@ -96,12 +97,12 @@ def own_sprite(sprites: Sprites, asked: Asked) -> int:
     return random.Random(asked.seed).choice([at for at, name in enumerate(sprites.concepts) if name in asked.concepts])
 
 
-def from_z_i(exam: Exam, requests: Sequence[DrawRequest], z_i: Tensor) -> list[NDArray[np.uint8]]:
-    """Pictures (64, 64, 3) of the requests' captions and of z_i that no prior drew."""
+def from_z_i(exam: Exam, asked: Sequence[Asked], z_i: Tensor) -> list[NDArray[np.uint8]]:
+    """Pictures (64, 64, 3) of the captions and of z_i (N, D) that no prior drew."""
     cascade, together, drawn = exam.pictures.cascade, exam.pictures.together, []
-    for start in range(0, len(requests), together):
+    for start in range(0, len(asked), together):
         part = slice(start, start + together)
-        rows = [admit_at(cascade, each, one[None]) for each, one in zip(requests[part], z_i[part], strict=True)]
+        rows = [admit_at(cascade, _request(exam, one), own[None]) for one, own in zip(asked[part], z_i[part], strict=True)]
         for row in rows:
             row.route = row.route[:1]
         go(cascade, rows)
@@ -114,8 +115,5 @@ def _alone(row: int, bank: SpriteBank) -> Scene:
     return Scene((Placed(row, info.base, None, 0.5, 0.5, SIDE),), Backdrop("plain", ("white",)), info.style, None, None, "")
 
 
-def _own(exam: Exam, asked: Sequence[Asked], near: Sequence[Sequence[str]], among: int = AMONG) -> list[bool]:
-    group = exam.judges.group
-    return [
-        not wanted(one, group).isdisjoint(group(name) for name in names[:among]) for one, names in zip(asked, near, strict=True)
-    ]
+def _request(exam: Exam, asked: Asked) -> DrawRequest:
+    return DrawRequest(prompt=asked.prompt, seed=asked.seed, **exam.settings)

@@ -172,16 +172,17 @@ class Installation:
         raise TimeoutError(f"the API is not ready:\n{self.processes['api'].log.read_text()[-3000:]}")
 
     def settle(self, seconds: float = 60) -> Truth:
-        """Wait until every job has ended and been told of, and nothing is in anybody's hands; return what there is then.
+        """Wait as `rest` does, and return what there is then."""
+        self.rest(seconds)
+        return self.truth()
 
-        What is not so after `seconds` is returned as it is.
-        """
+    def rest(self, seconds: float = 60) -> None:
+        """Wait until every job has ended and been told of, and nothing is in anybody's hands; `seconds` at most."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self._leftovers() and self._have_all_ended() and self._ended <= self._told():
-                break
+                return
             time.sleep(0.1)
-        return self.truth()
 
     def truth(self) -> Truth:
         """Return what queue and store hold, read past the proxies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class PlainStage:
     cost: float
     step_seconds: float = 0.0
     most_rows: int = 1000
-    trace: list[list[tuple[int, int]]] = field(default_factory=list)
+    trace: MutableSequence[list[tuple[int, int]]] = field(default_factory=list)
 
     def run(self, rows: Sequence[PlainRow]) -> None:
         self.trace.append([(row.seed, row.step) for row in rows])

@@ -12,7 +12,6 @@ from evals.quality.embeddings import Sprites, embeddings, from_z_i, own_sprite, 
 from evals.quality.exam import Exam
 from evals.quality.pictures import Pictures
 from models.clip.image import ImageTower
-from models.row import DrawRequest
 from tests.evals.quality.stand_in import StandIn, bank
 from tests.models.tiny import DEFAULTS, write_tiny_model
 
@@ -59,8 +58,7 @@ def test_a_true_z_i_is_of_the_asked_concept(sprites):
 
 
 def test_pictures_come_from_the_z_i_that_is_given(exam, sprites):
-    request = DrawRequest(prompt="a cat", seed=1, **SETTINGS)
-    one, same, other = from_z_i(exam, [request] * 3, torch.stack([sprites.z_i[0], sprites.z_i[0], -3 * sprites.z_i[0]]))
+    one, same, other = from_z_i(exam, [ASKED[0]] * 3, torch.stack([sprites.z_i[0], sprites.z_i[0], -3 * sprites.z_i[0]]))
     assert one.shape == (64, 64, 3)
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -68,6 +66,6 @@ def test_pictures_come_from_the_z_i_that_is_given(exam, sprites):
 
 def test_the_report_tells_prior_and_decoder_apart(exam):
     report = embeddings(exam)
-    assert [figure.interval.n for figure in report.figures] == [2] * 4
-    assert [figure.interval.value for figure in report.figures[2:]] == [1.0, 1.0]
+    assert [figure.interval.n for figure in report.figures] == [2] * 8
+    assert [figure.interval.value for figure in report.figures[-2:]] == [1.0, 1.0]
     assert (exam.out / "embeddings.png").is_file()
