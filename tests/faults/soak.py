@@ -29,8 +29,8 @@ LASTING = (
     *("rq:queues", "rq:workers", "rq:worker", "unclip:ended", "unclip:bell", "unclip:housekeeping", "unclip:metrics"),
     "unclip:jobs",
 )
-"""How the names of the keys begin that an idle installation may hold. The stream of ends is bounded by its length; the index of a
-key's jobs is kept for longer than they are, so that what has expired is known to have been there, and swept then."""
+"""How the names of the keys begin that an idle installation may hold. The stream of ends is bounded by its length; the index of
+a key's jobs is kept for longer than they are, so that what has expired is known to have been there, and swept then."""
 
 
 @dataclass
