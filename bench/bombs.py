@@ -12,6 +12,7 @@ from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
+from threading import Barrier
 
 import httpx
 from redis import Redis
@@ -120,17 +121,20 @@ def _bombing(url: str, headers: Headers, answers: Counter[int]) -> Iterator[None
 
 def _bomb(url: str, headers: Headers, over: Event, told: Connection) -> None:
     kinds = (pictures.text_bomb(), pictures.profile_bomb(), pictures.pixels_bomb(), pictures.many_frames())
-    # Made before anything is timed: a client loads certificates, which takes a core for longer than a bomb does.
+    # Nothing is timed before each of them has had an answer: a client loads certificates when it is made and modules for its
+    # first request, which takes a core for longer than a bomb does.
     clients = [httpx.Client(base_url=url, headers=headers, timeout=MOST_SECONDS) for _ in range(AT_ONCE)]
-    told.send("ready")
+    begun = Barrier(AT_ONCE, action=lambda: told.send("ready"))
 
     def post(first: int) -> Counter[int]:
         answers = Counter[int]()
         with clients[first] as client:
             for number in count(first):
+                answers[client.post("/v1/uploads", files={"image": kinds[number % len(kinds)]}).status_code] += 1
+                if number == first:
+                    begun.wait()
                 if over.is_set():
                     break
-                answers[client.post("/v1/uploads", files={"image": kinds[number % len(kinds)]}).status_code] += 1
         return answers
 
     with ThreadPoolExecutor(AT_ONCE) as callers:
