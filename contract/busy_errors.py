@@ -57,7 +57,7 @@ class TooManyJobs(BusyError):
 
 
 class UploadsBusy(BusyError):
-    """As many pictures wait to be read as are let in."""
+    """As many pictures wait to be read as are let in, or no process can be had to read one in."""
 
     code = "uploads_busy"
 

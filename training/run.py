@@ -80,7 +80,7 @@ class Run:
     def foresee(self, stages: Sequence[str]) -> None:
         """Raise now, if `pack` is among those stages, what it would raise after the others: DataError, CheckpointError."""
         if "pack" in stages:
-            foresee(self.recipe, self.trained, stages)
+            foresee(self.recipe, self.trained, stages[: stages.index("pack")])
 
     def bank(self) -> None:
         """Convert the text tower, and make the bank's file where the recipe has one; a GPU makes its own when it needs it."""

@@ -54,7 +54,8 @@ def embeddings(exam: Exam) -> Report:
 
     What is named from a true z_i is the most that a better prior could bring; what is missing then is the decoder's.
     """
-    sprites = sprites_of(exam.bank, ImageTower.load(exam.pictures.model_dir, exam.pictures.device))
+    threads = torch.get_num_threads()
+    sprites = sprites_of(exam.bank, ImageTower.load(exam.pictures.model_dir, exam.pictures.device), exam.pictures.device)
     figures = [figure for name, title in LISTS.items() for figure in _likeness(exam, sprites, exam.asked(name), title)]
     asked = exam.asked("objects")
     true = sprites.z_i[[own_sprite(sprites, one) for one in asked]]
@@ -64,6 +65,7 @@ def embeddings(exam: Exam) -> Report:
         named = [is_named(each, one, exam.judges.group) for each, one in zip(guesses, asked, strict=True)]
         figures.append(Figure(f"names, drawn from the z_i of {whose}: named among the judge's first {AMONG}", bootstrap(named)))
         exam.show("embeddings", cells(drawings, asked, named))  # the last is what stays
+    torch.set_num_threads(threads)  # a cascade on a CPU has set it to one, for its pictures' last bits
     return exam.report("embeddings", figures)
 
 
@@ -79,16 +81,20 @@ def _likeness(exam: Exam, sprites: Sprites, asked: Sequence[Asked], title: str) 
     ]
 
 
-def sprites_of(bank: SpriteBank, tower: ImageTower) -> Sprites:
-    """One sprite of each concept and style, as CLIP sees it alone on white."""
+def sprites_of(bank: SpriteBank, tower: ImageTower, device: str = "cpu") -> Sprites:
+    """One sprite of each concept and style, as CLIP sees it alone on white, but of no concept without a group.
+
+    device: the tower's.
+    """
     found: dict[tuple[str, str], int] = {}
     for row, info in enumerate(bank.infos):
-        found.setdefault((info.base, info.style), row)
+        if info.group is not None:  # as training and judges have it
+            found.setdefault((info.base, info.style), row)
     rows = list(found.values())
     seen = []
     for start in range(0, len(rows), CHUNK):
         scenes = [_alone(row, bank) for row in rows[start : start + CHUNK]]
-        seen.append(tower.encode(compose(scenes, bank, SMALL_PX).pixels))
+        seen.append(tower.encode(compose(scenes, bank, SMALL_PX).pixels.to(device)))
     return Sprites(rows, [concept for concept, _ in found], torch.cat(seen))
 
 

@@ -64,8 +64,10 @@ class Refused(Exception):
 
 def main() -> None:
     """Fork a child for each connection that comes, until nobody is left who could hand one over."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, whose end is this process's too.
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.SIG_IGN)  # it is for the API, whose end is this process's too
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The system forgets children that have ended.
+    Image.preinit()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as parent:
         while True:

@@ -9,6 +9,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+END_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Running:
@@ -41,9 +43,13 @@ class Running:
         socket.send_fds(self.control, [b"+"], [connection.fileno()])
 
     def end(self) -> None:
-        """Wait for its end, which closing the socket brings."""
+        """Wait for its end, which closing the socket brings; one that is stuck is killed."""
         self.control.close()
-        self.process.wait()
+        try:
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 class ForkServer:
@@ -74,17 +80,21 @@ class ForkServer:
         return ours
 
     def close(self) -> None:
-        """End the server; children that read a picture end when they have."""
+        """End the server; children that read a picture end when they have. The next connection starts another."""
         with self._lock:
-            if self._running is not None:
-                self._running.end()
-                self._running = None
+            self._end()
 
     def _hand_over(self, connection: socket.socket) -> None:
         if self._running is not None:
             try:
                 return self._running.hand_over(connection)
             except ConnectionError:  # Somebody killed it.
-                self._running.end()
+                self._end()
         self._running = Running.start(self._script)
         return self._running.hand_over(connection)
+
+    def _end(self) -> None:
+        # Forgotten first: whatever comes of its end, and of another's start, it is not asked again.
+        running, self._running = self._running, None
+        if running is not None:
+            running.end()

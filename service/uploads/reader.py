@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 import anyio.to_thread
+import structlog
 
-from contract.errors import InvalidImage, InvalidMask
+from contract.errors import InvalidImage, InvalidMask, UploadsBusy
 from service.uploads import decode
 from service.uploads.decode import BEGUN, Wish
 from service.uploads.fork_server import ForkServer
+
+log = structlog.get_logger("service")
 
 Role = Literal["picture", "mask"]
 
@@ -26,7 +29,8 @@ MIN_SIDE_PX = 16
 MEMORY_BYTES = 640 * 2**20
 CPU_SECONDS = 10
 WALL_SECONDS = 60.0
-PATIENCE_SECONDS = 90.0
+BEGIN_SECONDS, PATIENCE_SECONDS = 15.0, 90.0
+"""How long a child may take to begin, and then to answer; its own bounds end it before."""
 ATTEMPTS = 2
 RECEIVED_BYTES = 2**18
 
@@ -53,18 +57,20 @@ class PictureReader:
         self.server = ForkServer(Path(decode.__file__))
 
     async def read(self, data: bytes, role: Role, param: str, *, white_paints: bool = False) -> Reading:
-        """Return what `data` shows. Raises InvalidImage or InvalidMask, which name `param`."""
+        """Return what `data` shows. Raises InvalidImage or InvalidMask, which name `param`, and UploadsBusy."""
         wish = Wish(role, white_paints, self.max_pixels, MIN_SIDE_PX, OUT_SIDE_PX, MEMORY_BYTES, CPU_SECONDS, WALL_SECONDS)
         return await anyio.to_thread.run_sync(self.read_in_child, data, wish, param)
 
     def read_in_child(self, data: bytes, wish: Wish, param: str) -> Reading:
-        """Return what `data` shows, read in a process of its own. Raises InvalidImage, InvalidMask."""
+        """Return what `data` shows, read in a process of its own. Raises InvalidImage, InvalidMask, UploadsBusy."""
         if not data:
             raise InvalidImage(param, "it is empty")
         head, ended, rest = self._ask(data, wish).partition(b"\n")
         told = json.loads(head) if ended else None
         if told is None or len(rest) != sum(told["bytes"]):
-            # Ended by its limits, or by what the file did to it.
+            # Ended by its limits, or by what the file did to it. All children of a server share one layout of memory, of which
+            # whoever sent it has learned something: the next ones get another.
+            self.server.close()
             raise InvalidImage(param, "it cannot be read within the limits on time and memory")
         if "refused" in told:
             raise (InvalidMask if wish.role == "mask" else InvalidImage)(param, told["refused"])
@@ -77,22 +83,34 @@ class PictureReader:
         self.server.close()
 
     def _ask(self, data: bytes, wish: Wish) -> bytes:
-        """A child's answer, or as much of it as there is. Raises OSError where no child can be had."""
+        """A child's answer, or as much of it as there is. Raises UploadsBusy where no child can be had."""
         said = json.dumps(asdict(wish)).encode() + b"\n" + data
         for _ in range(ATTEMPTS):
-            if (answer := _converse(self.server.connect(), said)).startswith(BEGUN):
-                return answer.removeprefix(BEGUN)
-            # Somebody ended the server before it had forked: the picture is not to blame.
-        raise ChildProcessError("the process that reads pictures does not stay")
+            try:
+                if (answer := _converse(self.server.connect(), said)) is not None:
+                    return answer
+            except OSError as error:
+                log.warning("no process to read a picture in", reason=f"{type(error).__name__}: {error}")
+            # It ended or is stuck before it had forked: the picture is not to blame.
+            self.server.close()
+        raise UploadsBusy
 
 
-def _converse(child: socket.socket, said: bytes) -> bytes:
+def _converse(child: socket.socket, said: bytes) -> bytes | None:
+    """What a child answered, if only in part; None for one that never began."""
     answer = bytearray()
-    # A child is bounded and ends by itself; the server might be stopped.
-    child.settimeout(PATIENCE_SECONDS)
-    with child, contextlib.suppress(OSError):
-        child.sendall(said)
-        child.shutdown(socket.SHUT_WR)
-        while part := child.recv(RECEIVED_BYTES):
-            answer += part
+    with child:
+        child.settimeout(BEGIN_SECONDS)
+        try:
+            if child.recv(len(BEGUN)) != BEGUN:
+                return None
+        except OSError:
+            return None
+        child.settimeout(PATIENCE_SECONDS)
+        with contextlib.suppress(OSError):  # it may answer, or end, without having read all
+            child.sendall(said)
+            child.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while part := child.recv(RECEIVED_BYTES):
+                answer += part
     return bytes(answer)

@@ -194,6 +194,8 @@ def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:
     with pytest.raises(DataError, match="add --stage turbo"):
         going_on.foresee(["pack"])
     going_on.foresee(["turbo", "pack"])
+    with pytest.raises(DataError, match="add --stage turbo"):
+        going_on.foresee(["pack", "turbo"])
 
 
 def test_weights_of_another_shape_are_told_before_anything_is_trained(going_on: Run) -> None:

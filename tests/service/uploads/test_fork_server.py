@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.errors import InvalidImage
+from contract.errors import InvalidImage, UploadsBusy
+from service.uploads import fork_server
+from service.uploads import reader as reading
 from service.uploads.fork_server import ForkServer
 from service.uploads.reader import PictureReader
 from tests.service.uploads.pictures import file_of, halves
@@ -52,14 +54,6 @@ def test_one_process_serves_all_pictures(reader: PictureReader) -> None:
     assert pid_of(reader.server) == before
 
 
-def test_a_child_that_is_killed_takes_no_other_with_it(reader: PictureReader) -> None:
-    before = pid_of(reader.server)
-    with pytest.raises(InvalidImage, match="within the limits"):
-        reader.read_in_child(PICTURE, replace(WISH, wall_seconds=1e-4), "image")
-    assert reader.read_in_child(PICTURE, WISH, "image").width == 64
-    assert pid_of(reader.server) == before
-
-
 def test_a_process_that_was_killed_is_started_anew(reader: PictureReader) -> None:
     before = pid_of(reader.server)
     os.kill(before, signal.SIGKILL)
@@ -76,10 +70,11 @@ def test_a_picture_is_read_though_the_process_dies_before_it_forks(reader: Pictu
     dying.wait()
 
 
-def test_ctrl_c_is_not_its_own_to_answer(reader: PictureReader) -> None:
+def test_being_asked_to_stop_is_for_the_api_to_answer(reader: PictureReader) -> None:
     before = pid_of(reader.server)
     reader.read_in_child(PICTURE, WISH, "image")
     os.kill(before, signal.SIGINT)
+    os.kill(before, signal.SIGTERM)
     assert reader.read_in_child(PICTURE, WISH, "image").width == 64
     assert pid_of(reader.server) == before
 
@@ -101,3 +96,46 @@ def test_it_ends_when_the_api_is_killed() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False, text=True)
     assert done.returncode == -signal.SIGKILL
     assert is_gone(int(done.stdout))
+
+
+def test_a_start_that_fails_is_tried_again_by_the_next_picture(reader: PictureReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.kill(pid_of(reader.server), signal.SIGKILL)
+    with monkeypatch.context() as poor:
+        poor.setattr(subprocess, "Popen", out_of_processes)
+        with pytest.raises(UploadsBusy):
+            reader.read_in_child(PICTURE, WISH, "image")
+    assert reader.read_in_child(PICTURE, WISH, "image").width == 64
+
+
+def out_of_processes(*_: object, **__: object) -> None:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def test_a_process_that_is_stuck_is_replaced(reader: PictureReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BEGIN_SECONDS", 0.5)
+    monkeypatch.setattr(fork_server, "END_SECONDS", 0.2)
+    stuck = pid_of(reader.server)
+    os.kill(stuck, signal.SIGSTOP)
+    assert reader.read_in_child(PICTURE, WISH, "image").width == 64
+    assert is_gone(stuck)
+
+
+def test_one_that_is_stuck_does_not_hold_up_the_end(reader: PictureReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "END_SECONDS", 0.2)
+    stuck = pid_of(reader.server)
+    os.kill(stuck, signal.SIGSTOP)
+    reader.close()
+    assert is_gone(stuck)
+
+
+def test_a_child_that_ends_while_it_is_sent_a_large_file_is_a_refusal(reader: PictureReader) -> None:
+    with pytest.raises(InvalidImage, match="within the limits"):
+        reader.read_in_child(bytes(16 * 2**20), replace(WISH, wall_seconds=1e-4), "image")
+
+
+def test_after_a_child_that_its_bounds_ended_the_memory_is_laid_out_anew(reader: PictureReader) -> None:
+    before = pid_of(reader.server)
+    with pytest.raises(InvalidImage, match="within the limits"):
+        reader.read_in_child(PICTURE, replace(WISH, wall_seconds=1e-4), "image")
+    assert reader.read_in_child(PICTURE, WISH, "image").width == 64
+    assert pid_of(reader.server) != before
