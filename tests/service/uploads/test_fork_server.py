@@ -124,7 +124,9 @@ def test_one_that_is_stuck_does_not_hold_up_the_end(reader: PictureReader, monke
     monkeypatch.setattr(fork_server, "END_SECONDS", 0.2)
     stuck = pid_of(reader.server)
     os.kill(stuck, signal.SIGSTOP)
+    began = time.monotonic()
     reader.close()
+    assert time.monotonic() - began < 10
     assert is_gone(stuck)
 
 
