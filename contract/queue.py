@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, now, utcformat
 
 from contract import scripts
+from contract.bell import BELL
 from contract.connection import connect, outages
 from contract.ended import jobs_per_second
 from contract.errors import JobNotCancelable, JobNotEnded, JobNotFound, KeyQueueFull, QueueFull
@@ -88,7 +89,7 @@ class JobQueue:
         about = (job.id, created_at, lane_prefix(spec.lane), lane_limit, key_limit, forgotten)
         with outages():
             outcome, count = self._submit(
-                keys=[job.key, queue.key, QUEUES, index_key(spec.key), scripts.BELL],
+                keys=[job.key, queue.key, QUEUES, index_key(spec.key), BELL],
                 args=[*about, texts, data, *_more_urgent(spec.lane)],
             )
         if outcome == 1:

@@ -1,7 +1,8 @@
 """The clerk: a thread that does all the talking to the queue, so that the engine never waits for it.
 
 It claims jobs and hands them to the engine as orders, keeps them alive, passes cancels on, and records how they end. When Redis
-is away the engine draws on; what there is to record waits here until Redis is back.
+is away the engine draws on; what there is to record waits here until Redis is back. Each round holds up the engine for a moment
+(Python's lock), so there are few: five a second, and one when there is news (an end, room for another job, the bell).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from redis.exceptions import RedisError
 from contract.record import JobFault, JobResult
 from contract.trace import origin_of
 from workers.backoff import Backoff
-from workers.commands import SHUTDOWN, STOPS, Command, Commands
+from workers.ear import SHUTDOWN, STOPS, Command, Ear, Ring
 from workers.engine import Order
 from workers.previews import PreviewBoard, encode_preview
 from workers.progress import ProgressBoard
@@ -28,13 +29,27 @@ from workers.room import Room
 from workers.tally import Tally
 from workers.worker import EngineWorker, Holding, Refused
 
-TURN_SECONDS = 0.05
 IDLE_WAIT_SECONDS = 0.5
-CANCEL_POLL_SECONDS = 0.2
+LOOK_SECONDS = 0.2
+"""So often, while jobs are in hand, are cancels looked for and progress told."""
+LEAST_WAIT_SECONDS = 0.05
 STALL_SECONDS = 120.0
 """An engine that has not come round for this long is stuck: its jobs must look abandoned, so that others take them."""
 MAX_HOLDINGS = 32
 """Jobs in hand at most, including those whose pictures wait for the store."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended, still to be recorded."""
+
+    job_id: str
+    outcome: JobResult | JobFault
+
+
+@dataclass(frozen=True)
+class Left:
+    """A job's pictures have left the engine: there may be room for another job."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +91,12 @@ class Clerk:
         self.error: BaseException | None = None
         self.engine_seen_at = clock()
         self.on_shutdown: Callable[[], None] = lambda: None
-        self._commands = Commands(worker.connection, worker.name)
         self._holdings: dict[str, Holding] = {}
         self._drawing: dict[str, int] = {}
-        self._ended: queues.SimpleQueue[tuple[str, JobResult | JobFault]] = queues.SimpleQueue()
+        self._news: queues.SimpleQueue[End | Left | Ring | Command] = queues.SimpleQueue()
+        self._ear = Ear(worker.connection, worker.name, self._news.put)
         self._unrecorded: dict[str, JobResult | JobFault | None] = {}
-        self._due = {"beat": 0.0, "recovery": 0.0, "cancels": 0.0}
+        self._due = {"beat": 0.0, "recovery": 0.0, "look": 0.0}
         self._claiming = True
         self._is_suspended = False
         self._closing = threading.Event()
@@ -92,6 +107,7 @@ class Clerk:
 
     def start(self) -> None:
         """Begin to claim jobs."""
+        self._ear.start()
         self._thread.start()
 
     def engine_came_round(self) -> None:
@@ -100,12 +116,13 @@ class Clerk:
 
     def drawn(self, job_id: str) -> None:
         """Note that a job has left the engine, so that there is room for another."""
-        self._drawing.pop(job_id, None)
+        if self._drawing.pop(job_id, None) is not None:
+            self._news.put(Left())
 
     def end(self, job_id: str, outcome: JobResult | JobFault) -> None:
         """Have a job's end recorded, as soon as the queue can. Any thread may call this."""
         self.drawn(job_id)
-        self._ended.put((job_id, outcome))
+        self._news.put(End(job_id, outcome))
 
     def stop_claiming(self) -> None:
         """Take no more jobs."""
@@ -122,6 +139,7 @@ class Clerk:
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=hand_back_seconds + 2 * IDLE_WAIT_SECONDS)
+        self._ear.close()
         try:
             self._record_ends()
             for holding in list(self._holdings.values()):
@@ -164,21 +182,20 @@ class Clerk:
             self.worker.publish_counters(self.tally.counters(sum(list(self._drawing.values())), len(self._holdings)))
             self._is_suspended = self.worker.is_suspended
             self._done("beat", self.pace.beat_seconds)
-            for command in self._commands.heard():
-                self._obey(command)
         self._record_ends()
-        if self._holdings and self._is_due("cancels"):
-            self._pass_on_cancels()
-            self._report_progress()
-            self._show_previews()
-            self._done("cancels", CANCEL_POLL_SECONDS)
+        if self._is_due("look"):
+            if self._holdings:
+                self._pass_on_cancels()
+                self._report_progress()
+                self._show_previews()
+            self._done("look", LOOK_SECONDS)
         if self._is_due("recovery"):
             self.worker.discover()
             for job_id in self.recovery.run(*self.worker.queues):
                 self.for_engine.put(Drop(job_id, is_recorded=True))
             self._done("recovery", self.pace.recovery_seconds)
         if not (self._may_claim() and self._claim()):
-            self._collect_ends(TURN_SECONDS)
+            self._take_news(max(LEAST_WAIT_SECONDS, min(self._due.values()) - self.clock()))
 
     def _claim(self) -> bool:
         """Claim a job if there is room and one for it. Returns False when it found none and did not wait for one either."""
@@ -208,17 +225,21 @@ class Clerk:
         self.for_engine.put(Order(holding.id, spec, self.clock() + (holding.job.timeout or float("inf"))))
         return True
 
-    def _collect_ends(self, wait_seconds: float) -> None:
+    def _take_news(self, wait_seconds: float) -> None:
+        """Take in all that there is to know, waiting up to `wait_seconds` for the first of it."""
         try:
             while True:
-                job_id, outcome = self._ended.get(timeout=wait_seconds)
-                self._unrecorded.setdefault(job_id, outcome)
+                news = self._news.get(timeout=wait_seconds)
+                if isinstance(news, End):
+                    self._unrecorded.setdefault(news.job_id, news.outcome)
+                elif isinstance(news, Command):
+                    self._obey(news)
                 wait_seconds = 0
         except queues.Empty:
             return
 
     def _record_ends(self) -> None:
-        self._collect_ends(0)
+        self._take_news(0)
         for job_id, outcome in list(self._unrecorded.items()):
             holding = self._holdings.get(job_id)
             if holding is not None:

@@ -15,10 +15,10 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry
 from rq.utils import as_text, now
 
+from contract.bell import ring
 from contract.ended import tell
 from contract.record import JobFault, JobResult
 from contract.rq_record import spec_in
-from contract.scripts import BELL
 from contract.states import JobState
 from contract.work import work_of
 
@@ -67,7 +67,7 @@ def write_requeue(pipe: Pipeline, job: Job, queue: Queue) -> None:
     pipe.sadd(queue.redis_queues_keys, queue.key)
     queue._enqueue_job(job, pipeline=pipe, at_front=True)
     pipe.hdel(job.key, ATTEMPT_FIELD)
-    pipe.rpush(BELL, "1")
+    ring(pipe)
 
 
 def belongs_to(pipe: Pipeline, job_key: str, execution: Execution) -> bool:

@@ -27,13 +27,14 @@ from rq.suspension import is_suspended
 from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
+from contract.bell import BELL
 from contract.ended import tell
 from contract.lanes import LANES, QUEUES, lane_and_key, lane_prefix, name_of_list, queue_name
 from contract.metrics import WorkerCounters, post_counters
 from contract.previews import post_preview
 from contract.queue import CANCEL_FIELD, DRAW
 from contract.record import JobFault, JobResult, Progress
-from contract.scripts import BELL, WAITING
+from contract.scripts import WAITING
 from contract.spec import AnySpec, read_spec
 from contract.states import JobState
 from workers.ends import (

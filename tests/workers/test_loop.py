@@ -364,7 +364,7 @@ def test_progress_told_after_a_jobs_end_is_not_kept(valkey, jobs):
     jobs.submit(make_spec())
     clerk._turn()
     clerk.board.post("0" * 32, Progress(stage="decoder", step=1, steps=2, fraction=0.5))
-    clerk._due["cancels"] = 0.0
+    clerk._due["look"] = 0.0
     clerk._turn()
     assert clerk.board.due() == {}
     worker.connection.close()
