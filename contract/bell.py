@@ -1,18 +1,10 @@
-"""The bell that says that a job waits somewhere: a list for idle workers, a channel for those that draw.
+"""The bell says that a job waits somewhere: a list for idle workers, and a channel of the same name for those that draw.
 
-Each ring of the list wakes one idle worker; the channel of the same name is heard by all, and a busy one lets idle
-ones go first.
+Each ring of the list wakes one idle worker. The channel is heard by all, and only the first job of an empty queue rings there;
+who misses it (a job that came back, an API of an earlier release) finds the job at the next look.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 BELL = "unclip:bell"
 MAX_RINGS = 8
-
-
-def ring(pipe: Any) -> None:
-    """Say that a job came to some queue, in a transaction under way or at once on a plain connection."""
-    pipe.rpush(BELL, "1")
-    pipe.publish(BELL, "1")

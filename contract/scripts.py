@@ -14,7 +14,8 @@ CANCEL_FIELD = "unclip_cancel_requested"
 # KEYS: job, its queue's list, RQ's set of queues, index of the API key's jobs, bell.
 # ARGV: job id, created_at in seconds, prefix of the lane's lists, most in the lane, most in the queue, when jobs were created
 # that the index forgets, the text fields as a JSON object, the field `data`, then prefixes of more urgent lanes …
-# The bell's channel is rung for the first job of a queue only: of those behind it a worker with room knows already.
+# The bell's channel is rung for the first job of a queue only: of those behind it a worker with room knows already. Who may not
+# publish (an ACL without channels) submits all the same.
 # Returns {0, its position as POSITION counts it}; {1, waiting in the lane} or {2, waiting in the queue} when there is no room;
 # {3, 0} when there is such a job already: its caller repeated a request.
 SUBMIT = f"""
@@ -45,7 +46,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 redis.call('RPUSH', KEYS[2], ARGV[1])
 if redis.call('LLEN', KEYS[5]) < {MAX_RINGS} then redis.call('RPUSH', KEYS[5], '1') end
-if own == 0 then redis.call('PUBLISH', KEYS[5], '1') end
+if own == 0 then redis.pcall('PUBLISH', KEYS[5], '1') end
 return {{0, ahead + 1}}
 """
 

@@ -2,7 +2,7 @@
 
 It claims jobs and hands them to the engine as orders, keeps them alive, passes cancels on, and records how they end. When Redis
 is away the engine draws on; what there is to record waits here until Redis is back. Each round holds up the engine for a moment
-(Python's lock), so there are few: five a second, and one when there is news (an end, room for another job, the bell).
+(Python's lock), so there are few: about five a second, and one for each piece of news (an end, room for another job, the bell).
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from workers.worker import EngineWorker, Holding, Refused
 
 IDLE_WAIT_SECONDS = 0.5
 LOOK_SECONDS = 0.2
-"""So often, while jobs are in hand, are cancels looked for and progress told."""
+"""So often, while jobs are in hand, are cancels looked for, progress told, and jobs found whose bell nobody heard."""
 LEAST_WAIT_SECONDS = 0.05
+"""What is overdue and cannot be done (a beat while the engine is stuck) is tried again no sooner."""
 STALL_SECONDS = 120.0
 """An engine that has not come round for this long is stuck: its jobs must look abandoned, so that others take them."""
 MAX_HOLDINGS = 32
@@ -48,8 +49,8 @@ class End:
 
 
 @dataclass(frozen=True)
-class Left:
-    """A job's pictures have left the engine: there may be room for another job."""
+class Wake:
+    """Come round: there may be room for another job, or the end has come."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Clerk:
         self.on_shutdown: Callable[[], None] = lambda: None
         self._holdings: dict[str, Holding] = {}
         self._drawing: dict[str, int] = {}
-        self._news: queues.SimpleQueue[End | Left | Ring | Command] = queues.SimpleQueue()
+        self._news: queues.SimpleQueue[End | Wake | Ring | Command] = queues.SimpleQueue()
         self._ear = Ear(worker.connection, worker.name, self._news.put)
         self._unrecorded: dict[str, JobResult | JobFault | None] = {}
         self._due = {"beat": 0.0, "recovery": 0.0, "look": 0.0}
@@ -117,7 +118,7 @@ class Clerk:
     def drawn(self, job_id: str) -> None:
         """Note that a job has left the engine, so that there is room for another."""
         if self._drawing.pop(job_id, None) is not None:
-            self._news.put(Left())
+            self._news.put(Wake())
 
     def end(self, job_id: str, outcome: JobResult | JobFault) -> None:
         """Have a job's end recorded, as soon as the queue can. Any thread may call this."""
@@ -137,9 +138,10 @@ class Clerk:
         """Hand back what is still in hand, leave the list of workers, end the thread. Gives up when Redis is away."""
         self._claiming = False
         self._closing.set()
+        self._ear.close()
+        self._news.put(Wake())
         if self._thread.ident is not None:
             self._thread.join(timeout=hand_back_seconds + 2 * IDLE_WAIT_SECONDS)
-        self._ear.close()
         try:
             self._record_ends()
             for holding in list(self._holdings.values()):
@@ -195,7 +197,7 @@ class Clerk:
                 self.for_engine.put(Drop(job_id, is_recorded=True))
             self._done("recovery", self.pace.recovery_seconds)
         if not (self._may_claim() and self._claim()):
-            self._take_news(max(LEAST_WAIT_SECONDS, min(self._due.values()) - self.clock()))
+            self._take_news(0 if self._unrecorded else max(LEAST_WAIT_SECONDS, min(self._due.values()) - self.clock()))
 
     def _claim(self) -> bool:
         """Claim a job if there is room and one for it. Returns False when it found none and did not wait for one either."""

@@ -7,13 +7,15 @@ any case, and an operator may ask again. RQ's commands are `rq.command.send_shut
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.client import PubSub
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.utils import as_text
 
@@ -25,7 +27,7 @@ STOPS = ("stop-job", "stop-execution")
 """Both end a job here: a job of ours never runs twice at once."""
 LISTEN_SECONDS = 1.0
 IDLE_FIRST_SECONDS = 0.02
-"""So long does a worker that is drawing wait after the bell: one with nothing to do shall have the job."""
+"""So long does a worker that is drawing wait after the bell, so that one with nothing to do has the job."""
 
 
 @dataclass(frozen=True)
@@ -48,45 +50,47 @@ class Ear:
         self._redis, self._tell = redis, tell
         self._channel = PUBSUB_CHANNEL_TEMPLATE % worker_name
         self._closed = threading.Event()
-        self.listens = threading.Event()
+        self._log = structlog.get_logger(__name__)
         self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen. `listens` is set while it does."""
+        """Begin to listen."""
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more. Waits for the thread to end, which takes `LISTEN_SECONDS` at most."""
+        """Listen no more; the thread ends by itself, within `LISTEN_SECONDS`."""
         self._closed.set()
-        if self._thread.is_alive():
-            with suppress(RedisError):
-                self._redis.publish(self._channel, b"")  # a word to itself ends its wait
-            self._thread.join(timeout=2 * LISTEN_SECONDS)
 
     def _run(self) -> None:
-        backoff = Backoff(first_seconds=0.1, most_seconds=2.0)
+        backoff, is_deaf = Backoff(first_seconds=0.1, most_seconds=2.0), False
         while not self._closed.is_set():
             try:
-                self._listen(backoff)
-            except RedisError:
-                self.listens.clear()
+                with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+                    pubsub.subscribe(self._channel, BELL)
+                    pubsub.get_message(timeout=LISTEN_SECONDS)
+                    backoff.reset()
+                    is_deaf = False
+                    self._listen(pubsub)
+            except Exception as error:
+                # Whatever it is, the worker works on without: it looks now and then. When it closes, its connections go too.
+                if not (is_deaf or self._closed.is_set()):
+                    self._log.warning("the worker hears neither bell nor commands", reason=f"{type(error).__name__}: {error}")
+                is_deaf = True
                 self._closed.wait(backoff.next_seconds())
 
-    def _listen(self, backoff: Backoff) -> None:
-        with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
-            pubsub.subscribe(self._channel, BELL)
-            while not self._closed.is_set():
-                message = pubsub.get_message(timeout=LISTEN_SECONDS)
-                if message is None:
-                    continue
-                if message["type"] == "subscribe":
-                    backoff.reset()
-                    self.listens.set()
-                elif as_text(message["channel"]) == BELL:
-                    self._closed.wait(IDLE_FIRST_SECONDS)
-                    self._tell(Ring())
+    def _listen(self, pubsub: PubSub) -> None:
+        """Pass on commands at once, and one ring for all those of `IDLE_FIRST_SECONDS`."""
+        ring_at = math.inf
+        while not self._closed.is_set():
+            message = pubsub.get_message(timeout=max(0.0, min(LISTEN_SECONDS, ring_at - time.monotonic())))
+            if message is not None and message["type"] == "message":
+                if as_text(message["channel"]) == BELL:
+                    ring_at = min(ring_at, time.monotonic() + IDLE_FIRST_SECONDS)
                 elif (command := _read(message["data"])) is not None:
                     self._tell(command)
+            if time.monotonic() >= ring_at:
+                self._tell(Ring())
+                ring_at = math.inf
 
 
 def _read(data: bytes) -> Command | None:
@@ -94,5 +98,5 @@ def _read(data: bytes) -> Command | None:
     try:
         said = json.loads(data)
         return Command(str(said["command"]), str(said.get("job_id", "")))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

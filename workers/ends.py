@@ -15,7 +15,7 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry
 from rq.utils import as_text, now
 
-from contract.bell import ring
+from contract.bell import BELL
 from contract.ended import tell
 from contract.record import JobFault, JobResult
 from contract.rq_record import spec_in
@@ -67,7 +67,7 @@ def write_requeue(pipe: Pipeline, job: Job, queue: Queue) -> None:
     pipe.sadd(queue.redis_queues_keys, queue.key)
     queue._enqueue_job(job, pipeline=pipe, at_front=True)
     pipe.hdel(job.key, ATTEMPT_FIELD)
-    ring(pipe)
+    pipe.rpush(BELL, "1")
 
 
 def belongs_to(pipe: Pipeline, job_key: str, execution: Execution) -> bool:

@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, parse_composite_key
 from rq.worker_registration import clean_worker_registry
 
-from contract.bell import ring
+from contract.bell import BELL
 from contract.lanes import QUEUES
 from contract.scripts import CANCEL_FIELD
 from workers.ends import POISON, write_cancel, write_failure, write_requeue
@@ -93,7 +93,7 @@ class Recovery:
                 if status is not None and as_text(status) == JobStatus.QUEUED:
                     pipe.lpush(queue.key, job_id)
                     pipe.sadd(QUEUES, queue.key)
-                    ring(pipe)
+                    pipe.rpush(BELL, "1")
                     self._log.warning("a job taken by a lost worker goes back to its queue", job_id=job_id)
                 pipe.execute()
             except WatchError:

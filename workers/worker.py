@@ -143,12 +143,16 @@ class EngineWorker(BaseWorker):
         takes: says of a queue, by its name, whether there is room for a job of it.
 
         The id enters the queue's intermediate list in the same step in which it leaves the queue, so a crash at any point
-        leaves it in one place or the other. None also when the id that came turned out stale.
+        leaves it in one place or the other. Ids that turn out stale are dropped on the way.
         """
-        if self._must_be_alone():
-            return None
-        queue, job_id = self._next_id(wait_seconds, takes)
-        return self._take(queue, job_id) if queue and job_id else None
+        while not self._must_be_alone():
+            queue, job_id = self._next_id(wait_seconds, takes)
+            if queue is None or job_id is None:
+                return None
+            if (holding := self._take(queue, job_id)) is not None:
+                return holding
+            wait_seconds = 0
+        return None
 
     def spec_of(self, holding: Holding) -> AnySpec:
         """Read what a claimed job asks for. Raises Refused for another function than ours, or an unreadable spec.

@@ -98,7 +98,9 @@ class Installation:
         self.settings = self.settings_of(self.valkey.valkey.url, self.bucket.port)
         self.redis = connect(self.valkey.valkey.url, self.settings)
         self.jobs = JobQueue(self.redis, self.settings)
-        self.store = ImageStore.open(self.settings)
+        # With a writer's patience: a caller's may run out on a busy machine, and nothing would be lost.
+        writer = ImageStore.open(self.settings)._writer
+        self.store = ImageStore(writer, writer, None)
         self._ended: set[str] = set()
         self._looked_at: set[str] = set()
 
