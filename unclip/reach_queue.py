@@ -9,7 +9,6 @@ from redis import Redis
 
 from contract.connection import connect
 from contract.settings import Settings
-from unclip.embedded_valkey import EmbeddedValkey, url_in_use
 from unclip.errors import DataFolderInUse
 from unclip.lock import hold_data_folder
 
@@ -29,6 +28,8 @@ def reach_queue(settings: Settings) -> Iterator[Redis]:
 
 @contextmanager
 def _own_valkey(settings: Settings) -> Iterator[str]:
+    from unclip.embedded_valkey import EmbeddedValkey, url_in_use  # images for a Redis of one's own do not have it
+
     with ExitStack() as stack:
         try:
             stack.enter_context(hold_data_folder(settings.data_dir, "a command"))
