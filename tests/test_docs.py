@@ -1,5 +1,6 @@
 """Docs and code in step: every setting is documented, every name that the docs use exists."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from contract.settings import Settings
 from service.app import create_app
+from tests.conftest import MODEL_INDEX
 from unclip.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,9 +65,17 @@ def test_a_command_that_is_mentioned_exists_with_its_options(page):
     assert unknown == []
 
 
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory) -> set[str]:
+    """Every route, its parameters without their names."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX))
+    settings = Settings(data_dir=folder, model_dir=folder, redis_url="redis://127.0.0.1:9/0")
+    return {re.sub(r"\{.*?\}", "{}", path) for path in create_app(settings).openapi()["paths"]} | {"/docs"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_route_that_is_mentioned_exists(page, settings):
-    routes = {re.sub(r"\{.*?\}", "{}", path) for path in create_app(settings).openapi()["paths"]} | {"/docs"}
+def test_a_route_that_is_mentioned_exists(page, routes):
     mentioned = re.findall(r"(?:GET|POST|DELETE) (/[a-z0-9/_{}]+)", page.read_text())
 
     assert {re.sub(r"\{.*?\}", "{}", path) for path in mentioned} - routes == set()

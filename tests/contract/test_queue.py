@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -250,17 +251,19 @@ CALLS: list[Callable[[JobQueue], object]] = [
 ]
 
 
-@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", ["closed_port", "silent_port"])
-def test_an_outage_is_told_within_two_seconds(
-    call: Callable[[JobQueue], object], fault: str, request: pytest.FixtureRequest
-) -> None:
-    settings = Settings()
-    jobs = JobQueue(connect(f"redis://127.0.0.1:{request.getfixturevalue(fault)}/0", settings), settings)
-    started = time.monotonic()
-    with pytest.raises(QueueDown):
-        call(jobs)
-    assert time.monotonic() - started < 2
+def test_an_outage_is_told_within_two_seconds(fault: str, request: pytest.FixtureRequest) -> None:
+    settings, port = Settings(), request.getfixturevalue(fault)
+
+    def seconds(call: Callable[[JobQueue], object]) -> float:
+        jobs = JobQueue(connect(f"redis://127.0.0.1:{port}/0", settings), settings)
+        started = time.monotonic()
+        with pytest.raises(QueueDown):
+            call(jobs)
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(len(CALLS)) as pool:
+        assert max(pool.map(seconds, CALLS)) < 2
 
 
 def test_a_wrong_password_is_an_outage(valkey: Valkey) -> None:

@@ -17,12 +17,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.training.plain_ranks import CONFIG, SEED, LineTask
+from training import loop as loops
 from training.data.errors import DataError, LossDiverged
 from training.distributed import Ranks
 from training.loop import How, Loop, Progress
 
 ROOT = Path(__file__).parents[2]
 SILENT = lambda name, progress, done, loss: None  # noqa: E731
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at them here."""
+    monkeypatch.setattr(loops, "plot_losses", lambda *_: None)
 
 
 class BothShares(LineTask):

@@ -18,7 +18,7 @@ from tests.training.data.sprites import disc
 from training.config import CONFIGS, Recipe, read_recipe
 from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
-from training.loop import ema_of
+from training.loop import Loop, ema_of
 from training.run import Run, stages_of
 
 TINY_NET = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
@@ -64,6 +64,12 @@ def make_run(recipe: Recipe, data: Path, folder: Path) -> Run:
     for part in ("text_encoder", "tokenizer"):
         shutil.copytree(tiny / part, folder / "out" / "clip" / part)
     return Run(recipe, data, folder / "out", SILENT)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots and grids take longer than a tiny stage. Those of `trained`, made before this, are really drawn, and looked at."""
+    monkeypatch.setattr(Loop, "_show", lambda *_: None)
 
 
 @pytest.fixture

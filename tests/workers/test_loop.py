@@ -6,13 +6,14 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from contract.ended import ENDED, read_entries
-from contract.errors import ImageNotFound
+from contract.errors import ImageNotFound, JobNotCancelable
 from contract.metrics import read_counters
 from contract.previews import read_preview
 from contract.queue import queue_name
@@ -146,6 +147,8 @@ def test_a_batch_is_not_starved_by_interactive_jobs(jobs, start):
     assert wait(jobs, batch).state is JobState.SUCCEEDED
     assert any(not jobs.fetch(job_id).state.is_terminal for job_id in interactive)
     for job_id in interactive:
+        with suppress(JobNotCancelable):
+            jobs.cancel(job_id)
         wait(jobs, job_id, seconds=60)
 
 

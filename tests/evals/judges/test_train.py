@@ -8,6 +8,7 @@ from evals.judges import train as judges_training
 from evals.judges.judges import Judges
 from evals.judges.train import STAGES, groups_for, stage_config, train
 from tests.evals.judges.tiny_bank import SHARES, bank
+from training import loop
 from training.data.errors import DataError
 
 
@@ -15,6 +16,7 @@ from training.data.errors import DataError
 def tiny(monkeypatch):
     monkeypatch.setattr(judges_training.SpriteBank, "load", lambda *_: bank())
     monkeypatch.setattr(shown, "EVEN", SHARES)
+    monkeypatch.setattr(loop, "plot_losses", lambda *_: None)
 
 
 def test_training_leaves_judges_with_figures_and_goes_on_where_it_was(tmp_path):
