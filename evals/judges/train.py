@@ -28,6 +28,8 @@ STAGES: Mapping[str, StageConfig] = {
 """On one CPU core."""
 GPU_BATCH = 4
 """So many times a stage's batch on a GPU, whose time goes into many small calls."""
+ONWARD = 0.5
+"""Of the learning rate, for judges that go on from given ones."""
 MEASURED = 3000
 
 
@@ -58,7 +60,7 @@ def train(
     if init_from is not None:
         judges.take_over(Judges.load(init_from))
     for task in tasks:
-        config = stage_config(task.name, minutes or {}, device)
+        config = stage_config(task.name, minutes or {}, device, rate=ONWARD if init_from is not None else 1.0)
         if task.name == "matcher" and init_from is None:  # knows shapes already; the words are new
             judges.matcher.trunk.load_state_dict(judges.classifier.trunk.state_dict())
         Loop(task, config, out / task.name, How(SEED, bf16=True), report).run()
@@ -68,11 +70,14 @@ def train(
     return judges
 
 
-def stage_config(name: str, minutes: Mapping[str, float], device: str) -> StageConfig:
-    """A judge's own stage, with the minutes that were asked for and the device's batch."""
+def stage_config(name: str, minutes: Mapping[str, float], device: str, rate: float = 1.0) -> StageConfig:
+    """A judge's own stage, with the minutes that were asked for, the device's batch, and `rate` times its learning rate."""
     config = STAGES[name]
     times = GPU_BATCH if torch.device(device).type == "cuda" else 1
-    return config.model_copy(update={"minutes": minutes.get(name, config.minutes), "batch": times * config.batch})
+    own = {
+        "minutes": minutes.get(name, config.minutes), "batch": times * config.batch, "learning_rate": rate * config.learning_rate
+    }  # fmt: skip
+    return config.model_copy(update=own)
 
 
 def groups_for(bank: SpriteBank, out: Path) -> Groups:

@@ -65,3 +65,21 @@ def test_a_gpu_learns_from_larger_batches_for_the_minutes_asked_for(device, time
     config = stage_config("detector", {"detector": 2.5}, device)
     assert (config.batch, config.minutes) == (times * STAGES["detector"].batch, 2.5)
     assert stage_config("matcher", {"detector": 2.5}, device).minutes == STAGES["matcher"].minutes
+
+
+def test_judges_that_go_on_learn_more_slowly(tmp_path, monkeypatch):
+    rates = []
+
+    class Noted:
+        def __init__(self, task, config, *_):
+            rates.append(config.learning_rate / STAGES[task.name].learning_rate)
+
+        def run(self):
+            pass
+
+    monkeypatch.setattr(judges_training, "Loop", Noted)
+    given = train(tmp_path, tmp_path / "first", lambda *_: None, measured=12)
+    given.save(tmp_path / "given")
+    (tmp_path / "given" / "groups.json").write_bytes((tmp_path / "first" / "judges" / "groups.json").read_bytes())
+    train(tmp_path, tmp_path / "on", lambda *_: None, measured=12, init_from=tmp_path / "given")
+    assert rates == [1.0] * 3 + [0.5] * 3
