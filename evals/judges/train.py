@@ -74,10 +74,8 @@ def stage_config(name: str, minutes: Mapping[str, float], device: str, rate: flo
     """A judge's own stage, with the minutes that were asked for, the device's batch, and `rate` times its learning rate."""
     config = STAGES[name]
     times = GPU_BATCH if torch.device(device).type == "cuda" else 1
-    own = {
-        "minutes": minutes.get(name, config.minutes), "batch": times * config.batch, "learning_rate": rate * config.learning_rate
-    }  # fmt: skip
-    return config.model_copy(update=own)
+    own = {"minutes": minutes.get(name, config.minutes), "batch": times * config.batch}
+    return config.model_copy(update={**own, "learning_rate": rate * config.learning_rate})
 
 
 def groups_for(bank: SpriteBank, out: Path) -> Groups:
