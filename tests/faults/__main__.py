@@ -46,11 +46,12 @@ def main() -> int:
     parser.add_argument("--other-release", metavar="COMMIT", help="one of the two workers runs the code of this commit")
     parser.set_defaults(shape=Shape())
     asked = parser.parse_args()
+    asked.out = asked.out.resolve()  # another release's processes run elsewhere
     shutil.rmtree(asked.out, ignore_errors=True)
     asked.out.mkdir(parents=True)
     if asked.other_release:
         try:
-            asked.shape = Shape(other_release=unpack(asked.other_release, asked.out.resolve() / "other-release"))
+            asked.shape = Shape(other_release=unpack(asked.other_release, asked.out / "other-release"))
         except NoSuchRelease as error:
             say(str(error))
             return 2
