@@ -77,15 +77,15 @@ def test_another_functions_job_is_refused_without_importing_it(rq_queue, worker,
 @pytest.mark.parametrize("spec", [None, {}, {"prompt": "no more"}, "a cat", {**make_spec().model_dump(), "steps": 0}])
 def test_a_spec_of_another_shape_is_refused_in_the_end(rq_queue, worker, monkeypatch, spec):
     rq_queue.enqueue(DRAW, kwargs={"spec": spec})
-    monkeypatch.setattr("workers.worker.LEAVE_SECONDS", 0)
     assert worker.claim() is None
+    worker._left_until.clear()
     monkeypatch.setattr("workers.later.PATIENCE_SECONDS", 0)
     with pytest.raises(Refused) as refused:
         worker.spec_of(worker.claim())
     assert refused.value.fault.code == "invalid_spec"
 
 
-def test_a_spec_that_a_later_release_can_read_is_left_to_it(jobs, rq_queue, worker, redis, monkeypatch):
+def test_a_spec_that_a_later_release_can_read_is_left_to_it(jobs, rq_queue, worker, redis):
     later = rq_queue.enqueue(DRAW, kwargs={"spec": {**make_spec().model_dump(mode="json"), "new_field": 1}})
     # It has waited for its turn behind many others: that makes it no less readable for the later release.
     redis.hset(later.key, "created_at", "2026-01-01T00:00:00.000000Z")
@@ -94,10 +94,10 @@ def test_a_spec_that_a_later_release_can_read_is_left_to_it(jobs, rq_queue, work
     assert [holding.id for holding in taken if holding] == [ann], "its queue is left to others, the other queues are not"
     assert (rq_queue.job_ids, later.get_status()) == ([later.id], JobStatus.QUEUED)
     assert [entry.job_id for entry in read_entries(redis.xrange(ENDED))] == [ann]
-    monkeypatch.setattr("workers.worker.LEAVE_SECONDS", 0)
     worker._left_until.clear()
     behind = submitted(jobs)
     assert worker.claim() is None
+    worker._left_until.clear()
     assert worker.claim().id == behind
 
 
@@ -113,7 +113,6 @@ def test_arguments_that_are_no_json_are_refused(jobs, worker, redis):
 def test_a_record_that_cannot_be_read_is_dropped_and_the_next_job_served(jobs, worker, redis, rq_queue, field, value):
     bad, good = submitted(jobs), submitted(jobs)
     redis.hset(f"rq:job:{bad}", field, value)
-    assert worker.claim() is None
     assert worker.claim().id == good
     assert redis.llen(rq_queue.intermediate_queue_key) == 0
 
