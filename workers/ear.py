@@ -40,7 +40,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Ring:
-    """A job came to a queue that had been empty, or came back to one."""
+    """A job came to a queue that had been empty."""
 
 
 class Ear:
