@@ -65,6 +65,26 @@ def fill(net: nn.Module, stored: dict[str, Tensor]) -> Start:
     return Start(*(tuple(sorted(names)) for names in (taken, widened, left, stored.keys() - own.keys())))
 
 
+@torch.no_grad()
+def add_difference(net: nn.Module, folder: Path, part: str, base: str) -> bool:
+    """Add to `net`, in place, what a model folder's `part` has over its `base`, where both are there and of the net's shapes.
+
+    What `part` learned when it started from `base` is mostly there then in a net that starts from a later `base` (Ilharco et
+    al. 2023, "Editing models with task arithmetic"). Returns whether it was added. Raises CheckpointError for a part that
+    cannot be read.
+    """
+    if not all((folder / name / CONFIG).exists() for name in (part, base)):
+        return False
+    learned, before, own = load_part(folder / part)[1], load_part(folder / base)[1], net.state_dict()
+    if any(stored.keys() != own.keys() for stored in (learned, before)):
+        return False
+    if any(learned[name].shape != tensor.shape or before[name].shape != tensor.shape for name, tensor in own.items()):
+        return False
+    for name, tensor in own.items():
+        tensor.add_((learned[name].float() - before[name].float()).to(tensor.device))
+    return True
+
+
 def _is_narrower(name: str, stored: Tensor, wanted: Tensor) -> bool:
     """Whether a first convolution differs only in having fewer input channels."""
     is_first = name == CONV_IN or name.endswith(f".{CONV_IN}")

@@ -28,7 +28,7 @@ from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 from training.distributed import ALONE, Ranks
 from training.examples import Source
-from training.init_from import start_from
+from training.init_from import add_difference, start_from
 from training.live import Live, Pictures, Scenes
 from training.loop import How, Loop, Progress, Report, Task
 from training.pack import foresee, pack
@@ -138,14 +138,17 @@ class Run:
         self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole), section)
 
     def turbo(self) -> None:
-        """Distil the decoder that ships into few steps."""
+        """Distil the decoder that ships into few steps, beginning with what an earlier turbo had over its own decoder."""
         section = self.recipe.turbo
         assert section is not None
         teacher = self._trained_decoder("inpaint" if self.recipe.inpaint else "decoder")
         if self.recipe.compile:
             teacher.compile(dynamic=False)  # more than half of the arithmetic; the loop compiles what learns
+        student = student_of(teacher)
+        if self.init_from is not None:
+            add_difference(student.unet, self.init_from, "decoder_turbo", base="decoder")
         how = Distillation(section.guidance_scale, section.steps, section.substeps, section.masked)
-        self._train(TurboTask(student_of(teacher), teacher, self.source, SCHEDULE, how), section)
+        self._train(TurboTask(student, teacher, self.source, SCHEDULE, how), section)
 
     def upsample_256(self) -> None:
         """Train the first upsampler on sharp scenes."""
@@ -210,7 +213,7 @@ class Run:
     def _source(self, text: TextTower, image: ImageTower | None) -> Source:
         if not self.recipe.bank:
             return Live(self.pictures(BANK_PX), text, image)
-        return self._bank.with_towers(text, image) if image else self._bank
+        return self._bank.with_towers(text, image, bf16=self.recipe.bf16) if image else self._bank
 
     def _first_towers(self) -> None:
         """Those of the model that is started from, which stay if CLIP is not trained; or else the text tower from its wheel."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import load_part
+from models.checkpoint import load_part, save_part
 from models.errors import CheckpointError
 from models.nets.configs import unet_config
 from models.nets.unet import UNet, UNetConfig
 from tests.models.tiny import write_tiny_model
-from training.init_from import start_from
+from training.init_from import add_difference, start_from
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,27 @@ def test_what_does_not_fit_keeps_its_weights_and_is_named(folder: Path, config: 
 def test_a_part_that_the_folder_lacks_fills_nothing(folder: Path, config: UNetConfig) -> None:
     start = start_from(UNet(config), folder, "decoder_turbo")
     assert (start.taken, str(start)) == ((), f"0 of {len(start.left)} tensors")
+
+
+def test_what_a_part_had_over_its_base_is_added(tmp_path: Path, config: UNetConfig) -> None:
+    base, learned, later = UNet(config), UNet(config), UNet(config)
+    for name, net in (("decoder", base), ("decoder_turbo", learned)):
+        save_part(tmp_path / name, {}, net.state_dict(), storage="float32")
+    expected = {
+        name: tensor + learned.state_dict()[name] - base.state_dict()[name] for name, tensor in later.state_dict().items()
+    }
+    assert add_difference(later, tmp_path, "decoder_turbo", base="decoder")
+    torch.testing.assert_close(later.state_dict(), expected)
+
+
+def test_nothing_is_added_where_a_part_is_missing_or_of_another_shape(folder: Path, tmp_path: Path, config: UNetConfig) -> None:
+    net = UNet(config)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    assert not add_difference(net, folder, "decoder_turbo", base="decoder")
+    for name in ("decoder", "decoder_turbo"):
+        save_part(tmp_path / name, {}, UNet(replace(config, cross_attention_dim=24)).state_dict())
+    assert not add_difference(net, tmp_path, "decoder_turbo", base="decoder")
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path, config: UNetConfig) -> None:
