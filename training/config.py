@@ -168,15 +168,8 @@ class ScenesConfig(Section):
     backdrops: dict[Literal["white", "plain", "patterns", "scenery"], float]
     recoloured: float = Field(ge=0, le=1)
     names_style: float = Field(ge=0, le=1)
-    unnamed: str | None = None
     small: float = Field(default=0.2, ge=0, le=1)
     large_sizes: tuple[float, float] = (0.7, 0.98)
-
-    @model_validator(mode="after")
-    def _unnamed_is_shown(self) -> Self:
-        if self.unnamed is not None and self.unnamed not in self.styles:
-            raise ValueError(f"unnamed is {self.unnamed!r}, which is none of the styles {', '.join(self.styles)}")
-        return self
 
 
 class Recipe(Section):

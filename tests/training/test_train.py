@@ -256,13 +256,6 @@ def test_a_recipe_with_an_unknown_key_is_refused_by_name(tmp_path: Path) -> None
         read_recipe(str(path))
 
 
-def test_an_unnamed_style_that_is_never_shown_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "own.toml"
-    path.write_text((CONFIGS / "bundled.toml").read_text().replace('unnamed = "flat"', 'unnamed = "flatt"'))
-    with pytest.raises(DataError, match="'flatt', which is none of the styles flat, fluent"):
-        read_recipe(str(path))
-
-
 def test_minutes_for_an_unknown_stage_are_refused() -> None:
     with pytest.raises(DataError, match="painter"):
         read_recipe("bundled").with_minutes({"painter": 3})

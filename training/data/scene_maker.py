@@ -30,8 +30,6 @@ class Shares:
 
     company: the concepts of scenes with several objects, where they shall be fewer or easier than elsewhere. small:
     how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
-    unnamed: the style that captions mean which name none; every other style is named then, but for things that this one does
-    not show. None: names_style holds for all styles alike.
     """
 
     kinds: Mapping[str, float] = field(
@@ -55,7 +53,6 @@ class Shares:
     )
     recoloured: float = 0.2
     names_style: float = 0.5
-    unnamed: str | None = None
     small: float = 0.2
     large_sizes: tuple[float, float] = (0.7, 0.98)
 
@@ -84,10 +81,8 @@ class SceneMaker:
         style = _weighted(self.shares.styles, rng)
         objects, subject, relation, count = makers[_weighted(self.shares.kinds, rng)](style, rng)
         backdrop = self._backdrop(rng, {placed.colour for placed in objects})
-        is_named = rng.random() < self.shares.names_style or self._must_name(style, objects)
-        caption = phrasing.frame(
-            subject, phrasing.backdrop_phrase(backdrop, rng), style if is_named else None, self.templates, rng
-        )
+        named = style if rng.random() < self.shares.names_style else None
+        caption = phrasing.frame(subject, phrasing.backdrop_phrase(backdrop, rng), named, self.templates, rng)
         return Scene(objects, backdrop, style, relation, count, caption)
 
     def place(
@@ -164,18 +159,10 @@ class SceneMaker:
         if (name, style) not in self._pools:
             of = self.vocabulary
             every = {"familiar": of.familiar, "everyday": of.everyday}.get(name) or of.of_group(name)
-            self._pools[name, style] = tuple(concept for concept in every if self._may_show(concept, style))
+            self._pools[name, style] = tuple(
+                c for c in every if style in c.rows and (c.name, style) not in self.held_out.styles
+            )
         return self._pools[name, style]
-
-    def _may_show(self, concept: Concept, style: str) -> bool:
-        return style in concept.rows and (concept.name, style) not in self.held_out.styles
-
-    def _must_name(self, style: str, objects: Sequence[Placed]) -> bool:
-        """Whether the caption would mean the unnamed style if it said nothing."""
-        unnamed = self.shares.unnamed
-        if unnamed in (None, style):
-            return False
-        return all(self._may_show(self.vocabulary[placed.concept], unnamed) for placed in objects)
 
     def _colour(self, rng: random.Random) -> str | None:
         return rng.choice(COLOURS) if rng.random() < self.shares.recoloured else None

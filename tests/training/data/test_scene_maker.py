@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from tests.training.data.scenery import infos
-from training.data.phrasing import STYLE_WORDS
 from training.data.scene_maker import SceneMaker, Shares, relation_places
 from training.data.scenes import RELATIONS, Scene
 from training.data.vocabulary import HeldOut
@@ -50,18 +49,6 @@ def test_an_object_that_stands_alone_is_as_large_as_asked() -> None:
     assert min(scene.objects[0].size for scene in scenes(200, shares=alone)) < 0.5
     large = replace(alone, small=0.0, large_sizes=(0.86, 0.98))
     assert all(0.86 <= scene.objects[0].size <= 0.98 for scene in scenes(200, shares=large))
-
-
-def test_captions_that_name_no_style_mean_the_unnamed_one() -> None:
-    shares = replace(SHARES, unnamed="flat", names_style=0.3)
-    held_out = replace(NOTHING, styles=frozenset({("cat", "flat")}))  # a cat is shown in 3D alone
-    for scene in (drawn := scenes(600, held_out, shares)):
-        is_named = any(word in scene.caption for word in STYLE_WORDS.values())
-        assert is_named or scene.style == "flat" or "cat" in {placed.concept for placed in scene.objects}
-    styles_of_cats = {scene.style for scene in drawn if {"cat"} == {placed.concept for placed in scene.objects}}
-    assert styles_of_cats == {"3d"}
-    unnamed = [scene for scene in drawn if not any(word in scene.caption for word in STYLE_WORDS.values())]
-    assert {"flat", "3d"} == {scene.style for scene in unnamed}  # a bare "cat" is learned all the same
 
 
 def test_objects_in_company_come_from_concepts_of_their_own() -> None:
