@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -47,9 +48,14 @@ MODEL_INDEX = {
 
 
 def pytest_configure() -> None:
-    """One thread in every process: processes fill the cores, and threads that wait for each other would spin."""
+    """One thread in every process: processes fill the cores, and threads that wait for each other would spin.
+
+    Ctrl-C is heard, though a shell's background jobs are started deaf to it: the commands that tests stop by it inherit that.
+    """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
