@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from models.cascade import Cascade
+from models.checkpoint import load_part
 from models.errors import CheckpointError
 from models.row import DONE, DrawRequest
 from tests.models.tiny import write_tiny_model
@@ -202,6 +203,18 @@ def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:
     going_on.foresee(["turbo", "pack"])
     with pytest.raises(DataError, match="add --stage turbo"):
         going_on.foresee(["pack", "turbo"])
+
+
+def test_turbo_begins_with_what_the_models_turbo_had_learned(going_on: Run, trained: Run) -> None:
+    assert going_on.recipe.turbo is not None
+    hardly = going_on.recipe.turbo.model_copy(update={"learning_rate": 1e-12, "max_steps": 1})
+    going_on.recipe = going_on.recipe.model_copy(update={"turbo": hardly})
+    going_on.turbo()
+    model = trained.out / trained.recipe.name
+    (_, teacher), (_, learned) = (load_part(model / part) for part in ("decoder", "decoder_turbo"))
+    assert any(not torch.equal(teacher[name], tensor) for name, tensor in learned.items())
+    begun = {name.removeprefix("unet."): tensor for name, tensor in ema_of(going_on.out / "turbo").items()}
+    assert all(torch.allclose(begun[name], tensor.float(), atol=1e-6) for name, tensor in learned.items())
 
 
 def test_weights_of_another_shape_are_told_before_anything_is_trained(going_on: Run) -> None:
