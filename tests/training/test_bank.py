@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.clip.image import ImageTower
 from models.clip.text import TextTower
 from tests.models.tiny import write_tiny_model
 from training.bank import Bank, make_bank, read_bank
@@ -77,3 +78,14 @@ def test_captions_encoded_by_length_come_back_in_their_order(tower: TextTower) -
     for row, own in enumerate(alone):
         assert torch.allclose(together.embeds[row], own.embeds[0], atol=1e-5)
         assert torch.equal(together.mask[row], own.mask[0])
+
+
+def test_z_i_by_bfloat16_are_those_of_float32_within_its_precision(tower: TextTower, tmp_path: Path) -> None:
+    image = ImageTower.load(write_tiny_model(tmp_path / "tiny"))
+    bank = make_bank(Shaded(), tower, 6, 1, SILENT)
+    exact, quick = (bank.with_towers(tower, image, bf16=bf16).z_i for bf16 in (False, True))
+    assert exact is not None
+    assert quick is not None
+    assert (quick.dtype, torch.equal(exact, quick)) == (torch.float32, False)
+    assert torch.cosine_similarity(exact, quick).min() > 0.999
+    torch.testing.assert_close(quick.norm(dim=1), exact.norm(dim=1), rtol=0.01, atol=0)
