@@ -161,7 +161,7 @@ class DefaultsConfig(Section):
 class ScenesConfig(Section):
     """Which scenes are composed, as weights; the words are those of `training.data.scene_maker`."""
 
-    kinds: dict[Literal["single", "count", "relation", "several"], float]
+    kinds: dict[Literal["portrait", "single", "count", "relation", "several"], float]
     styles: dict[str, float]
     concepts: dict[str, float]
     company: dict[str, float] | None = None

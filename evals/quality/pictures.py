@@ -186,10 +186,16 @@ def paint_apart(model_dir: Path, todo: Sequence[tuple[Job, Path]], processes: in
 
 
 def _paint_and_tell(model_dir: Path, todo: Sequence[tuple[Job, Path]], told: Queue[str | None]) -> None:
-    """What a painter does: None for each picture, or what went wrong. An interrupt is for its parent, which ends it."""
+    """What a painter does: None for each picture, or what went wrong.
+
+    An interrupt is for its parent, which ends it; a parent that was killed is missed after the next picture.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
     try:
         for _ in paint(on_cpu(model_dir), todo, CPU_ROWS):
+            if parent is not None and not parent.is_alive():
+                return
             told.put(None)
     except ModelError as error:
         told.put(str(error))

@@ -22,13 +22,16 @@ COUNT_PLACES: Mapping[int, tuple[tuple[tuple[float, float], ...], ...]] = {
 }  # fmt: skip
 """Arrangements of equal objects: their centres."""
 COUNT_SIZES = {2: (0.36, 0.46), 3: (0.28, 0.34), 4: (0.32, 0.44), 5: (0.24, 0.32)}
+PORTRAIT_SIZE = 0.9
+"""Of a portrait's sprite, as a share of the picture's side."""
 
 
 @dataclass(frozen=True)
 class Shares:
     """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
 
-    company: the concepts of scenes with several objects, where they shall be fewer or easier than elsewhere. small:
+    kinds: a portrait is one sprite as it is, alone in the middle on white, in the style that comes most, and its caption names
+    neither style nor backdrop: what is drawn of a thing when nothing else is said. company: the concepts of scenes with several objects, where they shall be fewer or easier than elsewhere. small:
     how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
     """
 
@@ -72,14 +75,17 @@ class SceneMaker:
         self.colourable = range(len(infos)) if colourable is None else colourable
         self.templates = [t for t in (*phrasing.TEMPLATES, *phrasing.STYLED_TEMPLATES) if t not in held_out.templates]
         self._pools: dict[tuple[str, str], tuple[Concept, ...]] = {}
+        self._portraits: dict[str, tuple[tuple[Concept, str], ...]] = {}
 
     def draw(self, rng: random.Random) -> Scene:
         """One scene; the same generator state gives the same scene."""
         makers: dict[str, Callable[[str, random.Random], tuple[tuple[Placed, ...], str, str | None, int | None]]] = {
             "single": self._single, "count": self._count, "relation": self._relation, "several": self._several
         }  # fmt: skip
-        style = _weighted(self.shares.styles, rng)
-        objects, subject, relation, count = makers[_weighted(self.shares.kinds, rng)](style, rng)
+        style, kind = _weighted(self.shares.styles, rng), _weighted(self.shares.kinds, rng)
+        if kind == "portrait":
+            return self._portrait(rng)
+        objects, subject, relation, count = makers[kind](style, rng)
         backdrop = self._backdrop(rng, {placed.colour for placed in objects})
         named = style if rng.random() < self.shares.names_style else None
         caption = phrasing.frame(subject, phrasing.backdrop_phrase(backdrop, rng), named, self.templates, rng)
@@ -91,6 +97,12 @@ class SceneMaker:
         """A chance sprite of the concept, every skin tone as likely as the others. at: x, y, size."""
         row, _ = rng.choice(concept.rows[style])
         return Placed(row, concept.name, colour if row in self.colourable else None, *at)
+
+    def _portrait(self, rng: random.Random) -> Scene:
+        concept, style = rng.choice(self._pool_of_portraits(_weighted(self.shares.concepts, rng)))
+        placed = self.place(concept, style, rng, (0.5, 0.5, PORTRAIT_SIZE), None)
+        caption = phrasing.frame(self._phrase(concept, placed, rng), "", None, self.templates, rng)
+        return Scene((placed,), Backdrop("plain", ("white",)), style, None, None, caption)
 
     def _single(self, style: str, rng: random.Random) -> tuple[tuple[Placed, ...], str, str | None, int | None]:
         concept, colour = self._concept(style, rng), self._colour(rng)
@@ -163,6 +175,14 @@ class SceneMaker:
                 c for c in every if style in c.rows and (c.name, style) not in self.held_out.styles
             )
         return self._pools[name, style]
+
+    def _pool_of_portraits(self, name: str) -> tuple[tuple[Concept, str], ...]:
+        """The concepts of one share, each with the commonest style that it may be shown in."""
+        if name not in self._portraits:
+            styles = sorted(self.shares.styles, key=self.shares.styles.__getitem__)
+            best = {concept.name: (concept, style) for style in styles for concept in self._pool(name, style)}
+            self._portraits[name] = tuple(best.values())  # the commonest style came last
+        return self._portraits[name]
 
     def _colour(self, rng: random.Random) -> str | None:
         return rng.choice(COLOURS) if rng.random() < self.shares.recoloured else None

@@ -1,5 +1,7 @@
 """Pictures are drawn once, kept, and are the same however they came about."""
 
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,17 @@ def test_a_failure_in_another_process_is_told(model, tmp_path):
     broken = Job.of("an apple", 1, with_steps(0))
     with pytest.raises(ModelError, match="steps"):
         list(module.paint_apart(model, [(broken, tmp_path / "one.png"), (broken, tmp_path / "two.png")], 2))
+
+
+def test_a_painter_stops_when_its_parent_was_killed(model, tmp_path, monkeypatch):
+    def dead() -> SimpleNamespace:
+        return SimpleNamespace(is_alive=lambda: False)
+
+    monkeypatch.setattr(module.multiprocessing, "parent_process", dead)
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    todo = [(Job.of("an apple", seed, SETTINGS), tmp_path / f"{seed}.png") for seed in range(8)]
+    module._paint_and_tell(model, todo, SimpleQueue())
+    assert len(list(tmp_path.iterdir())) < len(todo)
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
