@@ -31,8 +31,9 @@ class Shares:
     """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
 
     kinds: a portrait is one sprite as it is, alone in the middle on white, in the style that comes most, and its caption names
-    neither style nor backdrop: what is drawn of a thing when nothing else is said. company: the concepts of scenes with several objects, where they shall be fewer or easier than elsewhere. small:
-    how often an object that stands alone is small; else its side is one of `large_sizes`, as shares of the picture's.
+    neither style nor backdrop: what is drawn of a thing when nothing else is said. company: the concepts of scenes with several
+    objects, where they shall be fewer or easier than elsewhere. small: how often an object that stands alone is small; else its
+    side is one of `large_sizes`, as shares of the picture's.
     """
 
     kinds: Mapping[str, float] = field(
