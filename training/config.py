@@ -159,9 +159,10 @@ class DefaultsConfig(Section):
 
 
 class ScenesConfig(Section):
-    """Which scenes are composed, as weights; the words are those of `training.data.scene_maker`."""
+    """Which scenes are composed, as weights; the words are those of `training.data.shares`."""
 
     kinds: dict[Literal["portrait", "single", "count", "relation", "several"], float]
+    portraits: dict[Literal["bare", "styled", "coloured", "counted", "related"], float] = {"bare": 1.0}
     styles: dict[str, float]
     concepts: dict[str, float]
     company: dict[str, float] | None = None

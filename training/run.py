@@ -23,7 +23,8 @@ from training.config import Recipe, StageConfig
 from training.data.colours import colourable_rows
 from training.data.large import LargeSprites
 from training.data.own import OWN, Pairs
-from training.data.scene_maker import SceneMaker, Shares
+from training.data.scene_maker import SceneMaker
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 from training.distributed import ALONE, Ranks

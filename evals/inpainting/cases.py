@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from models.cascade import to_pixels
 from training.data.compose import compose
 from training.data.phrasing import choose_noun, noun_phrase
-from training.data.scene_maker import SceneMaker, Shares
+from training.data.scene_maker import SceneMaker
 from training.data.scenes import Scene
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 

@@ -14,8 +14,9 @@ from evals.judges.groups import Groups
 from evals.judges.views import SIZE_PX, windows, worsen
 from training.data.colours import HUES, SHOWS_COLOUR, colourable
 from training.data.compose import compose
-from training.data.scene_maker import SceneMaker, Shares
+from training.data.scene_maker import SceneMaker
 from training.data.scenes import COLOURS, Scene
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 

@@ -25,8 +25,9 @@ from models.row import DONE, WAITING, DrawRequest, Row
 from models.setting_out import add_captions, admit_from, origin_of
 from training.data.compose import compose
 from training.data.phrasing import with_article
-from training.data.scene_maker import SceneMaker, Shares
+from training.data.scene_maker import SceneMaker
 from training.data.scenes import Scene
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 

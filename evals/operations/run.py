@@ -17,7 +17,7 @@ from evals.operations.parts import Found
 from evals.operations.wide import wide
 from evals.quality.grids import grid
 from evals.quality.report import Report, figures_table
-from training.data.scene_maker import Shares
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 
 SHOWN, TYPED = 6, 12

@@ -105,6 +105,18 @@ def choose_noun(concept: Concept, rng: random.Random, *, is_recoloured: bool = F
     return nouns[0] if rng.random() < 0.5 else rng.choice(nouns)
 
 
+def object_phrase(concept: Concept, placed: Placed, rng: random.Random, *, size: str | None = None) -> str:
+    """One object of a scene by one of its nouns, mostly with its skin tones where its sprite is one of several."""
+    noun = choose_noun(concept, rng, is_recoloured=placed.colour is not None)
+    tones = next((tones for rows in concept.rows.values() for row, tones in rows if row == placed.sprite), None)
+    return noun_phrase(noun, placed, tones if rng.random() < 0.8 else None, size=size)
+
+
+def related_phrase(first: str, relation: str, second: str, rng: random.Random) -> str:
+    """Two objects: "a cat to the left of a tree"."""
+    return f"{first} {rng.choice(RELATION_WORDS[relation])} {second}"
+
+
 def backdrop_phrase(backdrop: Backdrop, rng: random.Random) -> str:
     """What is said of the backdrop, with a blank before it; nothing, mostly, of white and at times of others."""
     if rng.random() < (0.9 if backdrop.colours == ("white",) else 0.12):

@@ -8,7 +8,8 @@ import torch
 
 from evals.inpainting.cases import SHARES, Case, make_cases, object_mask, size_of
 from tests.training.data.scenery import infos
-from training.data.scene_maker import SceneMaker, Shares
+from training.data.scene_maker import SceneMaker
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 from training.data.vocabulary import HeldOut
 

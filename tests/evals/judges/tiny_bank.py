@@ -7,7 +7,7 @@ import torch
 from evals.judges.groups import Groups
 from evals.judges.renders import Renders
 from training.data.labels import SpriteInfo
-from training.data.scene_maker import Shares
+from training.data.shares import Shares
 from training.data.sprite_bank import SpriteBank
 
 SIDE = 64

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.training.data.scenery import infos
-from training.data.phrasing import STYLE_WORDS
-from training.data.scene_maker import PORTRAIT_SIZE, SceneMaker, Shares, relation_places
+from training.data.scene_maker import SceneMaker, relation_places
 from training.data.scenes import RELATIONS, Scene
+from training.data.shares import Shares
 from training.data.vocabulary import HeldOut
 
 NOTHING = HeldOut(frozenset(), frozenset(), frozenset())
@@ -50,18 +50,6 @@ def test_an_object_that_stands_alone_is_as_large_as_asked() -> None:
     assert min(scene.objects[0].size for scene in scenes(200, shares=alone)) < 0.5
     large = replace(alone, small=0.0, large_sizes=(0.86, 0.98))
     assert all(0.86 <= scene.objects[0].size <= 0.98 for scene in scenes(200, shares=large))
-
-
-def test_a_portrait_is_a_sprite_as_it_is_in_the_commonest_style_that_is_not_held_out() -> None:
-    portraits = replace(SHARES, kinds={"portrait": 1.0}, styles={"3d": 0.2, "flat": 0.8}, recoloured=1.0)
-    held_out = replace(NOTHING, styles=frozenset({("cat", "flat")}))
-    drawn = scenes(200, held_out, portraits)
-    assert {(scene.objects[0].concept == "cat", scene.style) for scene in drawn} == {(True, "3d"), (False, "flat")}
-    for scene in drawn:
-        (placed,) = scene.objects
-        assert (placed.x, placed.y, placed.size, placed.colour) == (0.5, 0.5, PORTRAIT_SIZE, None)
-        assert scene.backdrop.colours == ("white",)
-        assert not any(word in scene.caption for word in (*STYLE_WORDS.values(), "background", "backdrop"))
 
 
 def test_objects_in_company_come_from_concepts_of_their_own() -> None:
