@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 class Shares:
     """How often each kind of scene, style, concept, backdrop and recolouring comes; weights, not sums to 1.
 
-    kinds: a portrait leaves nothing to chance but what it shows (`Portraits`). portraits: which of them come, `PORTRAITS`.
-    company: the concepts of scenes with several objects and of coloured portraits, where they shall be fewer or easier than
-    elsewhere. small: how often an object that stands alone is small; else its
-    side is one of `large_sizes`, as shares of the picture's.
+    kinds: a portrait leaves nothing to chance but what it shows. portraits: which kinds of them come, in the words of
+    `Portraits`. company: the concepts of scenes with several objects and of coloured portraits, where they shall be fewer or
+    easier than elsewhere. small: how often an object that stands alone is small; else its side is one of `large_sizes`, as
+    shares of the picture's.
     """
 
     kinds: Mapping[str, float] = field(
