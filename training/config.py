@@ -172,6 +172,14 @@ class ScenesConfig(Section):
     small: float = Field(default=0.2, ge=0, le=1)
     large_sizes: tuple[float, float] = (0.7, 0.98)
 
+    @model_validator(mode="after")
+    def _something_to_draw(self) -> Self:
+        for name in ("kinds", "portraits", "styles", "concepts", "company", "backdrops"):
+            shares = getattr(self, name)
+            if shares is not None and (min(shares.values(), default=0) < 0 or sum(shares.values()) <= 0):
+                raise ValueError(f"{name} has no share above 0, or one below: {shares}")
+        return self
+
 
 class Recipe(Section):
     """One whole training run, data to packed weights. A stage without a section is not part of it."""

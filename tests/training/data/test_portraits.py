@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.training.data.scenery import infos
-from training.config import read_recipe
+from training.config import ScenesConfig, read_recipe
 from training.data.phrasing import COUNTS, RELATION_WORDS, STYLE_WORDS
 from training.data.portraits import ALONE, COUNTED, RELATED
 from training.data.scene_maker import SceneMaker
@@ -109,3 +109,10 @@ def test_every_object_is_inside_the_picture(places: tuple[tuple[float, float, fl
 
 def test_the_bundled_recipe_asks_for_every_kind() -> None:
     assert set(read_recipe("bundled").scenes.portraits) == {"bare", "styled", "coloured", "counted", "related"}
+
+
+@pytest.mark.parametrize("shares", [{}, {"bare": 0.0}, {"bare": 1.0, "styled": -0.5}])
+def test_a_recipe_without_a_share_to_draw_by_is_refused(shares: dict[str, float]) -> None:
+    scenes = read_recipe("bundled").scenes.model_dump()
+    with pytest.raises(ValueError, match="portraits has no share above 0"):
+        ScenesConfig.model_validate({**scenes, "portraits": shares})
