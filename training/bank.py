@@ -22,6 +22,7 @@ from models.nets.bert import sentence_mean
 from training.drawn_apart import Chunk, Drawn, draw_all
 from training.examples import Examples
 from training.live import Pictures, encode_all
+from training.precision import mixed_precision
 
 LENGTH = 24  # caption tokens kept: scenes' captions are hardly longer, and every stage computes with this many
 DRAWN = 256
@@ -73,7 +74,7 @@ class Bank:
         for start in range(0, len(self), size):
             of = self.rows(torch.arange(start, min(start + size, len(self))))
             z_t.append(text.project(sentence_mean(of.text.tokens, of.text.mask)))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            with mixed_precision(self.device, bf16=bf16):
                 z_i.append(image.encode(of.pixels).float())
         self.z_t, self.z_i = torch.cat(z_t).clone(), torch.cat(z_i).clone()
         self.empty = _shortened(text.encode([""]))
@@ -125,7 +126,7 @@ def read_bank(path: Path, tower: TextTower) -> Bank:
 def _kept(drawn: Drawn, tower: TextTower) -> dict[str, Tensor]:
     device = tower.net.proj.weight.device
     together = 64 if device.type == "cpu" else len(drawn.captions)  # a GPU computes padding faster than small batches
-    with torch.autocast(device.type, torch.bfloat16):  # the states are kept in bfloat16 in any case
+    with mixed_precision(device):  # the states are kept in bfloat16 in any case
         text = _shortened(encode_all(tower, drawn.captions, together))
     pixels, owners = (torch.from_numpy(part) for part in (drawn.pixels, drawn.owners))
     return {"pixels": pixels, "owners": owners, "tokens": text.tokens.bfloat16(), "mask": text.mask}

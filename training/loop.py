@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.config import StageConfig
 from training.data.errors import DataError, LossDiverged
 from training.distributed import ALONE, Ranks
+from training.precision import mixed_precision
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -167,7 +168,7 @@ class Loop:
             group["lr"] = self.config.learning_rate * self._rate(done)
         self.optimizer.zero_grad(set_to_none=True)
         with self._compiling(), self._attention():
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.how.bf16):
+            with mixed_precision(self.device, bf16=self.how.bf16):
                 loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(step))
             loss.backward()  # type: ignore[no-untyped-call]
         mean = self.ranks.mean(loss)  # of all processes, so that all stop

@@ -26,6 +26,11 @@ def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=own, device=x.device)
 
 
+def same_noise_like(x: Tensor) -> Tensor:
+    """`noise_like` from seed 0: for sample grids, in which only the net shall differ."""
+    return noise_like(x, torch.Generator().manual_seed(0))
+
+
 def denoising_loss(predicted: Tensor, x_0: Tensor, alpha_t: Tensor) -> Tensor:
     """Squared error of x_0, weighted by min(SNR + 1, 5): v's weight (Salimans and Ho 2022), capped as by Hang et al. (2023).
 
@@ -41,20 +46,18 @@ def denoising_loss(predicted: Tensor, x_0: Tensor, alpha_t: Tensor) -> Tensor:
 def draw(
     predict: Callable[[Tensor, Tensor], Tensor],
     schedule: Schedule,
-    shape: tuple[int, ...],
+    x_T: Tensor,
     prediction_type: str,
     *,
     limit: float,
     steps: int = 20,
-    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Sample a `shape` batch by DPM-Solver++(2M) without guidance, x_0 held within ±limit; chance from seed 0."""
-    rows = shape[0]
+    """Sample by DPM-Solver++(2M) from x_T, (B, …), x_0 held within ±limit."""
+    rows = len(x_T)
     plans = [make_plan(schedule, "dpm_solver_2m", steps)] * rows
-    x_t = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
-    x_0_last, bound = torch.zeros_like(x_t), torch.full((rows,), limit, device=device)
+    x_t, x_0_last, bound = x_T, torch.zeros_like(x_T), torch.full((rows,), limit, device=x_T.device)
     for number in range(steps):
-        at = gather(plans, [number] * rows, device)
+        at = gather(plans, [number] * rows, x_T.device)
         x_0 = clamp_x_0(predict_x_0(predict(x_t, at.timestep).float(), x_t, at.alpha_t, prediction_type), bound)
         x_t, x_0_last = step(plans, at, x_t, x_0, x_0_last, torch.zeros_like(x_t)), x_0
     return x_t

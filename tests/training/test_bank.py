@@ -80,7 +80,10 @@ def test_captions_encoded_by_length_come_back_in_their_order(tower: TextTower) -
         assert torch.equal(together.mask[row], own.mask[0])
 
 
-def test_z_i_by_bfloat16_are_those_of_float32_within_its_precision(tower: TextTower, tmp_path: Path) -> None:
+def test_z_i_by_bfloat16_are_those_of_float32_within_its_precision(
+    tower: TextTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.precision.computes_bf16", lambda _: True)
     image = ImageTower.load(write_tiny_model(tmp_path / "tiny"))
     bank = make_bank(Shaded(), tower, 6, 1, SILENT)
     exact, quick = (bank.with_towers(tower, image, bf16=bf16).z_i for bf16 in (False, True))

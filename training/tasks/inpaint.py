@@ -9,26 +9,36 @@ from models.inpainting import Known, inpaint_input
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source
 from training.masks import MaskPolicy, draw_masks
-from training.sampling import draw, lay_out
-from training.tasks.decoder import DecoderNet, DecoderTask
+from training.prior_draws import PriorDraws
+from training.sampling import draw, lay_out, same_noise_like
+from training.tasks.decoder import DecoderNet, DecoderTask, Told
 
 GRID_ROWS = 16
 GREY = 0.0
+TOLD = Told(drop_image=0.3, drop_text=0.3)
 
 
 class InpaintTask(DecoderTask):
     """The decoder's task with known pictures and masks of one policy, by which the ablation's two decoders differ.
 
-    z_i is dropped more often and the caption less often than in the decoder's own stage: who inpaints says what shall be under
-    the mask, and the z_i of a training picture tells it better than a prior's will.
+    z_i is dropped more often and the caption less often than in the paper: who inpaints says what shall be under the mask, and
+    the z_i of a training picture tells it better than a prior's will.
     """
 
     name = "inpaint"
-    drop_image = 0.3
 
-    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy, whole: float = 0.3) -> None:
+    def __init__(
+        self,
+        net: DecoderNet,
+        source: Source,
+        schedule: Schedule,
+        policy: MaskPolicy,
+        whole: float = 0.3,
+        told: Told = TOLD,
+        prior: PriorDraws | None = None,
+    ) -> None:
         """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
-        super().__init__(net, source, schedule, drop_text=0.3)
+        super().__init__(net, source, schedule, told, prior)
         self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -49,6 +59,6 @@ class InpaintTask(DecoderTask):
             x = inpaint_input(x_t, known.picture, known.mask)
             return known.hold(net(x, t, z_i, of.text.embeds, of.text.tokens, of.text.mask))
 
-        drawn = draw(x_0_of, self.schedule, tuple(of.pixels.shape), "sample", limit=1.0, device=mask.device)
+        drawn = draw(x_0_of, self.schedule, same_noise_like(of.pixels), "sample", limit=1.0)
         told = torch.where(mask > 0, GREY, of.pixels)
         return lay_out(torch.stack([of.pixels, told, known.blend(drawn)], dim=1).flatten(0, 1), columns=12)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.nets.prior import PriorTransformer
 from models.samplers.schedule import Schedule
 from training.examples import Source, drop_text
-from training.sampling import draw, noise_like, similarity_map, stratified
+from training.sampling import draw, noise_like, same_noise_like, similarity_map, stratified
 
 DROP_CONDITION = 0.1
 GRID_ROWS = 64
@@ -43,5 +43,5 @@ class PriorTask:
             x_0: Tensor = net(z_t, t, of.text.embeds, of.text.tokens, of.text.mask)
             return x_0
 
-        drawn = draw(x_0_of, self.schedule, tuple(of.z_i.shape), "sample", limit=float("inf"), device=of.z_i.device)
+        drawn = draw(x_0_of, self.schedule, same_noise_like(of.z_i), "sample", limit=float("inf"))
         return similarity_map(self.net.denormalise(drawn), of.z_i).cpu()

@@ -14,7 +14,7 @@ from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
 from models.stages.upsampler import FACTOR, enlarge
 from training.masks import draw_masks
-from training.sampling import draw, lay_out, noise_like
+from training.sampling import draw, lay_out, noise_like, same_noise_like
 
 MASKED = 0.5
 """Of the crops; the others are to be painted whole."""
@@ -78,8 +78,7 @@ class UpsamplerTask(ABC):
             x_0: Tensor = net(inpaint_input(torch.cat([x_t, large], dim=1)), t, level)
             return x_0
 
-        shape = tuple(whole.shape)
-        drawn = draw(x_0_of, self.schedule, shape, "sample", limit=1.0, steps=self.steps, device=whole.device)
+        drawn = draw(x_0_of, self.schedule, same_noise_like(whole), "sample", limit=1.0, steps=self.steps)
         return lay_out(torch.cat([large, drawn, whole]), columns=GRID_ROWS)
 
     def _crops(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
