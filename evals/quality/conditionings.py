@@ -11,7 +11,7 @@ from evals.quality.asked import Asked
 from evals.quality.conditioning import CONDITIONINGS, Conditioning
 from evals.quality.exam import Exam, pixels_of
 from evals.quality.grids import Cell
-from evals.quality.measures import CANDIDATES, kid, pairwise_distances, r_precision
+from evals.quality.measures import CANDIDATES, kid, pairwise_distances, r_precision, stretched
 from evals.quality.report import Figure, Report
 from evals.statistics import Interval, bootstrap, markdown_table
 
@@ -52,7 +52,8 @@ def conditionings(exam: Exam) -> Report:
     """Caption match, diversity and fidelity of tokens only, text embedding and prior, on the same captions and seeds."""
     asked = exam.asked("captions")[: max(1, round(COMPARED * exam.share))]
     varied = asked[: max(1, round(VARIED * exam.share))]
-    true = exam.judges.features(exam.renders(TRUE_PICTURES).pixels)
+    renders = exam.renders(TRUE_PICTURES + len(asked))
+    true = _features(exam, renders.pixels[:TRUE_PICTURES])
     found = {name: _draw(exam, name, asked, varied, true) for name in CONDITIONINGS}
     rows, details = [], []
     for name, one in found.items():
@@ -60,6 +61,10 @@ def conditionings(exam: Exam) -> Report:
         rows.append([TITLES[name], str(match), diversity.numbers(), one.kid.numbers()])
         measured = {"r_precision": asdict(match), "diversity": asdict(diversity), "kid": asdict(one.kid)}
         details.append({"conditioning": name, **measured})
+    pixels, told = renders.pixels[TRUE_PICTURES:], renders.captions[TRUE_PICTURES:]
+    match, apart = bootstrap(r_precision(exam.judges.matches(pixels, told), told)), kid(_features(exam, pixels), true)
+    rows.append(["true pictures of other scenes", str(match), "", apart.numbers()])
+    details.append({"conditioning": "true pictures", "r_precision": asdict(match), "kid": asdict(apart)})
     figures = [figure for other in ("tokens", "text") for figure in _against(found["prior"], found[other], TITLES[other])]
     _show(exam, varied)
     n = f"R-precision and KID over {len(asked)} captions, diversity over {len(varied)} of them at {SEEDS} seeds"
@@ -74,12 +79,15 @@ def _draw(
     told = [one.prompt for one in asked]
     seeds = [seed for one in varied for seed in seeds_of(one)]
     several = pixels_of(exam.draw(seeds, f"conditionings: {conditioning}, seeds", conditioning=conditioning))
-    features = exam.judges.features(several)
     return Conditioned(
         hits=r_precision(exam.judges.matches(pixels, told), told),
-        distances=pairwise_distances(features.reshape(len(varied), SEEDS, -1)),
-        kid=kid(exam.judges.features(pixels), true),
+        distances=pairwise_distances(_features(exam, several).reshape(len(varied), SEEDS, -1)),
+        kid=kid(_features(exam, pixels), true),
     )
+
+
+def _features(exam: Exam, pixels: torch.Tensor) -> torch.Tensor:
+    return stretched(exam.judges.features(pixels))
 
 
 def seeds_of(asked: Asked) -> list[Asked]:

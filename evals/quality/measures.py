@@ -42,10 +42,15 @@ def pairwise_distances(features: Tensor) -> list[float]:
     return [float((1 - one @ one.T)[off_diagonal].mean()) for one in unit]
 
 
+def stretched(unit: Tensor) -> Tensor:
+    """Unit vectors (n, F) as `kid` wants them, of norm √F: its kernel divides dot products by F, and hardly tells unit vectors apart."""
+    return unit * unit.shape[1] ** 0.5
+
+
 def kid(drawn: Tensor, real: Tensor, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """Kernel distance of two sets of pictures (Bińkowski et al. 2018, KID), with a 95 % bootstrap interval over the drawn ones.
 
-    drawn: (n, F), real: (m, F). The unbiased squared maximum mean discrepancy under the kernel (x·y / F + 1)³; about 0, even
+    drawn: (n, F), real: (m, F), their numbers about 1 in size. The unbiased squared maximum mean discrepancy under the kernel (x·y / F + 1)³; about 0, even
     below it, where both come from one distribution. A picture that is drawn twice into a resample is never compared with
     itself, for that would add a bias.
     """

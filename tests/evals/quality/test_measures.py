@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from evals.quality.measures import kid, pairwise_distances, r_precision
+from evals.quality.measures import kid, pairwise_distances, r_precision, stretched
 
 
 def normal(count: int, shift: float = 0.0, seed: int = 0) -> torch.Tensor:
@@ -38,6 +38,13 @@ def test_one_distribution_is_at_no_distance_from_itself_and_another_is():
     near, far = kid(normal(300), normal(300, seed=1)), kid(normal(300, shift=0.5), normal(300, seed=1))
     assert near.low < 0 < near.high
     assert far.low > near.high
+
+
+def test_unit_vectors_are_told_apart_once_they_are_stretched():
+    near, other, far = (torch.nn.functional.normalize(normal(300, shift, seed)) for shift, seed in ((0, 0), (0, 1), (0.5, 2)))
+    assert kid(far, other).value < 0.05
+    assert kid(stretched(near), stretched(other)).low < 0 < kid(stretched(near), stretched(other)).high
+    assert kid(stretched(far), stretched(other)).low > 0.5
 
 
 def test_the_interval_holds_what_was_measured():

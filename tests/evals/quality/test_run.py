@@ -39,7 +39,8 @@ class TinyExam(Exam):
         return tuple(LISTS[name])
 
     def renders(self, count):
-        return Renders(torch.rand(4, 3, 64, 64), ("a", "b", "c", "d"))
+        pixels = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        return Renders(pixels, tuple(f"caption {number}" for number in range(count)))
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +97,12 @@ def test_r_precision_stands_beside_that_of_true_pictures(exam):
 
 def test_conditionings_are_compared_on_the_same_captions(exam, monkeypatch):
     monkeypatch.setattr(conditionings, "SEEDS", 2)
+    monkeypatch.setattr(conditionings, "TRUE_PICTURES", 20)
     report = conditionings.conditionings(exam)
     assert [figure.interval.n for figure in report.figures] == [2] * 4
-    assert [detail["conditioning"] for detail in report.details] == ["tokens", "text", "prior"]
+    assert [detail["conditioning"] for detail in report.details] == ["tokens", "text", "prior", "true pictures"]
+    *drawn_apart, true_apart = (detail["kid"]["value"] for detail in report.details)
+    assert max(abs(true_apart), 0.01) < min(drawn_apart)  # chance weights draw nothing that looks like a scene
     drawn = {path.name for path in exam.pictures.folder.iterdir()}
     conditionings.conditionings(exam)
     assert {path.name for path in exam.pictures.folder.iterdir()} == drawn
