@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -55,7 +56,8 @@ def conditionings(exam: Exam) -> Report:
     renders = exam.renders(TRUE_PICTURES + len(asked))
     true = _features(exam, renders.pixels[:TRUE_PICTURES])
     found = {name: _draw(exam, name, asked, varied, true) for name in CONDITIONINGS}
-    rows, details = [], []
+    rows: list[list[str]] = []
+    details: list[dict[str, Any]] = []
     for name, one in found.items():
         match, diversity = bootstrap(one.hits), bootstrap(one.distances)
         rows.append([TITLES[name], str(match), diversity.numbers(), one.kid.numbers()])

@@ -86,16 +86,27 @@ def sprites_of(bank: SpriteBank, tower: ImageTower, device: str = "cpu") -> Spri
 
     device: the tower's.
     """
+    found = rows_of(bank)
+    rows = list(found.values())
+    return Sprites(rows, [concept for concept, _ in found], seen_alone(rows, bank, tower, device))
+
+
+def rows_of(bank: SpriteBank) -> dict[tuple[str, str], int]:
+    """By concept and style the row of one sprite; of no concept without a group, as training and judges have it."""
     found: dict[tuple[str, str], int] = {}
     for row, info in enumerate(bank.infos):
-        if info.group is not None:  # as training and judges have it
+        if info.group is not None:
             found.setdefault((info.base, info.style), row)
-    rows = list(found.values())
+    return found
+
+
+def seen_alone(rows: Sequence[int], bank: SpriteBank, tower: ImageTower, device: str = "cpu") -> Tensor:
+    """z_i (N, D) of the bank's rows, each alone on white. device: the tower's."""
     seen = []
     for start in range(0, len(rows), CHUNK):
         scenes = [_alone(row, bank) for row in rows[start : start + CHUNK]]
         seen.append(tower.encode(compose(scenes, bank, SMALL_PX).pixels.to(device)))
-    return Sprites(rows, [concept for concept, _ in found], torch.cat(seen))
+    return torch.cat(seen)
 
 
 def own_sprite(sprites: Sprites, asked: Asked) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,16 +44,16 @@ def pairwise_distances(features: Tensor) -> list[float]:
 
 
 def stretched(unit: Tensor) -> Tensor:
-    """Unit vectors (n, F) as `kid` wants them, of norm √F: its kernel divides dot products by F, and hardly tells unit vectors apart."""
-    return unit * unit.shape[1] ** 0.5
+    """Unit vectors (n, F) as `kid` wants them, of norm √F: its kernel divides by F, and would hardly tell them apart."""
+    return unit * math.sqrt(unit.shape[1])
 
 
 def kid(drawn: Tensor, real: Tensor, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """Kernel distance of two sets of pictures (Bińkowski et al. 2018, KID), with a 95 % bootstrap interval over the drawn ones.
 
-    drawn: (n, F), real: (m, F), their numbers about 1 in size. The unbiased squared maximum mean discrepancy under the kernel (x·y / F + 1)³; about 0, even
-    below it, where both come from one distribution. A picture that is drawn twice into a resample is never compared with
-    itself, for that would add a bias.
+    drawn: (n, F), real: (m, F), their numbers about 1 in size. The unbiased squared maximum mean discrepancy under the kernel
+    (x·y / F + 1)³; about 0, even below it, where both come from one distribution. A picture that is drawn twice into a resample
+    is never compared with itself, for that would add a bias.
     """
     within, across = _kernel(drawn, drawn), _kernel(drawn, real).mean(axis=1)
     real_within = _mean_off_diagonal(_kernel(real, real))

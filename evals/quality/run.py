@@ -11,6 +11,7 @@ from evals.quality.exam import Exam, Part
 from evals.quality.report import Report
 from evals.quality.samples import samples
 from evals.quality.settings_curve import steps
+from evals.quality.zero_shot import zero_shot
 from training.data.errors import DataError
 
 PARTS: Mapping[str, Part] = {
@@ -29,8 +30,9 @@ PARTS: Mapping[str, Part] = {
     "style-fit": copies.style_fit,
     "copies": copies.copies,
     "steps": steps,
+    "zero-shot": zero_shot,
 }
-NEED_DATA = frozenset({"embeddings", "conditionings", "style-fit", "copies"})
+NEED_DATA = frozenset({"embeddings", "conditionings", "style-fit", "copies", "zero-shot"})
 """Parts that compare with true pictures."""
 
 
