@@ -3,7 +3,8 @@
     <!-- figures: NAME --> … <!-- end -->       `NAME.md` of the figures' folder, or the report `NAME.json` of `eval quality`
     <!-- grid: NAME: TEXT --> … <!-- end -->    the picture `NAME.png` of that folder, copied beside the page, TEXT about it
 
-The region `goals` is all figures that have one. A region for which the folder has nothing stays as it is.
+The region `goals` is all figures that have one, once all parts with such figures were measured. A region for which the folder
+has nothing stays as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evals.quality.report import Report, figures_table
-from evals.quality.run import PARTS
+from evals.quality.run import PARTS, WITH_GOALS
 from models.errors import ModelError
 
 REGION = re.compile(r"(<!-- (figures|grid): ([a-z0-9-]+)(?:: (.*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -70,7 +71,7 @@ def goals(reports: dict[str, Report]) -> str:
 
 def _table(figures: Path, reports: dict[str, Report], name: str) -> str | None:
     if name == GOALS:
-        return goals(reports) if reports else None
+        return goals(reports) if reports.keys() >= WITH_GOALS else None
     if (figures / f"{name}.md").is_file():
         return (figures / f"{name}.md").read_text(encoding="utf-8")
     return reports[name].to_markdown() if name in reports else None

@@ -34,6 +34,8 @@ PARTS: Mapping[str, Part] = {
 }
 NEED_DATA = frozenset({"embeddings", "conditionings", "style-fit", "copies", "zero-shot"})
 """Parts that compare with true pictures."""
+WITH_GOALS = frozenset({"objects", "styles", "colours", "counts", "relations", "backdrops"})
+"""Parts of whose figures some have a goal."""
 
 
 def run(exam: Exam, parts: Sequence[str] = tuple(PARTS)) -> list[Report]:

@@ -7,7 +7,7 @@ import pytest
 from evals.operations.run import PARTS as OPERATIONS
 from evals.page import GOALS, REGION, fill, write
 from evals.quality.report import Figure, Report
-from evals.quality.run import PARTS
+from evals.quality.run import PARTS, WITH_GOALS
 from evals.statistics import Interval
 from models.errors import ModelError
 
@@ -35,15 +35,27 @@ def test_a_page_takes_reports_other_tables_and_grids(tmp_path):
     page.parent.mkdir()
     regions = ["figures: goals", "figures: objects", "figures: priors", "figures: counts", "grid: objects: All: of them"]
     page.write_text("\n".join(f"<!-- {region} -->\n<!-- end -->" for region in regions))
-    report("objects").write(figures)
+    for part in WITH_GOALS - {"counts"}:
+        report(part).write(figures)
     (figures / "priors.md").write_text("two priors")
     (figures / "objects.png").write_bytes(b"picture")
     empty = write(page, figures)
-    assert empty == ["counts"]
-    assert page.read_text().count("| objects, found | 75 % (70 to 80) | 40 | ≥ 90 % ✗ |") == 2
+    assert empty == ["goals", "counts"]
+    assert page.read_text().count("| objects, found | 75 % (70 to 80) | 40 | ≥ 90 % ✗ |") == 1
     assert "two priors" in page.read_text()
     assert "![All: of them](images/objects.png)" in page.read_text()
     assert (tmp_path / "docs/images/objects.png").read_bytes() == b"picture"
+
+
+def test_the_table_of_goals_is_whole_or_stays(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: goals -->\nmeasured before\n<!-- end -->")
+    for part in sorted(WITH_GOALS):
+        assert "measured before" in page.read_text()
+        report(part).write(tmp_path)
+        write(page, tmp_path)
+    assert page.read_text().count("≥ 90 % ✗") == len(WITH_GOALS)
+    assert "measured before" not in page.read_text()
 
 
 def test_a_page_above_the_docs_shows_their_images(tmp_path):

@@ -157,6 +157,11 @@ def test_parts_are_measured_in_their_order_and_written_down(exam):
     assert json.loads((exam.out / "colours.json").read_text())["figures"][0]["goal"] == 0.9
 
 
+def test_the_parts_whose_figures_have_goals_are_known(exam):
+    reports = run.run(exam, [*run.WITH_GOALS, "captions", "style-fit"])
+    assert {report.part for report in reports if any(figure.goal for figure in report.figures)} == run.WITH_GOALS
+
+
 def test_a_part_that_needs_the_data_says_so_before_anything_is_drawn(exam):
     without = Exam(exam.pictures, exam.judges, exam.settings, exam.out)
     with pytest.raises(DataError, match="copies"):
