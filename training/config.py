@@ -99,14 +99,12 @@ class DecoderStageConfig(StageConfig):
     """The 64 px decoder.
 
     drop_image, drop_text: how often z_i and the caption are withheld; a tenth and half of the time in the paper (§2.1).
-    prior_image: of the rows that are told both, the share whose z_i is the prior's for the caption, not the picture's own.
     storage: of its packed weights; turbo's are int8 rows always.
     """
 
     net: DecoderNetConfig
     drop_image: float = Field(default=0.1, ge=0, le=1)
     drop_text: float = Field(default=0.5, ge=0, le=1)
-    prior_image: float = Field(default=0, ge=0, le=1)
     storage: Literal["float16", "int8_rows"] = "float16"
 
 
@@ -114,12 +112,10 @@ class InpaintStageConfig(StageConfig):
     """The decoder's further training with a part of the picture given.
 
     masks: `random` is Imagen Editor's ablation. whole: share of rows that are painted whole, so that it is not forgotten.
-    prior_image: as in the decoder's own stage.
     """
 
     masks: Literal["object", "random", "mixed"]
     whole: float = Field(default=0.3, ge=0, le=1)
-    prior_image: float = Field(default=0, ge=0, le=1)
 
 
 class TurboStageConfig(StageConfig):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -35,11 +34,9 @@ from training.live import Live, Pictures, Scenes
 from training.loop import How, Loop, Progress, Report, Task
 from training.pack import foresee, pack
 from training.pca import fit_codes
-from training.pieces import decoder_of, prior_of
-from training.prior_draws import PriorDraws
+from training.pieces import decoder_of
 from training.tasks.clip import ClipTask
 from training.tasks.decoder import DecoderNet, DecoderTask, Told
-from training.tasks.inpaint import TOLD as INPAINT_TOLD
 from training.tasks.inpaint import InpaintTask
 from training.tasks.prior import PriorTask
 from training.tasks.prior_ar import PriorARTask
@@ -82,10 +79,7 @@ class Run:
         self.towers, self.trained = out / "clip", Trained(out, init_from)
 
     def foresee(self, stages: Sequence[str]) -> None:
-        """Raise now what a stage would raise after others for a net that it has not: DataError, CheckpointError."""
-        for section, stage in ((self.recipe.decoder, "decoder"), (self.recipe.inpaint, "inpaint")):
-            if stage in stages and section is not None and section.prior_image:
-                self.trained.foresee(prior_of(self.recipe), stages[: stages.index(stage)])
+        """Raise now, if `pack` is among those stages, what it would raise after the others: DataError, CheckpointError."""
         if "pack" in stages:
             foresee(self.recipe, self.trained, stages[: stages.index("pack")])
 
@@ -135,17 +129,15 @@ class Run:
         self._start(net.unet, "decoder")
         self._start(net.text_proj, "text_proj")
         section = self.recipe.decoder
-        told = Told(section.drop_image, section.drop_text, section.prior_image)
-        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told, self._prior_for(told)), section)
+        told = Told(section.drop_image, section.drop_text)
+        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told), section)
 
     def inpaint(self) -> None:
         """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""
         section = self.recipe.inpaint
         assert section is not None
         net = self._trained_decoder("decoder")
-        told = replace(INPAINT_TOLD, prior_image=section.prior_image)
-        prior = self._prior_for(told)
-        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole, told, prior), section)
+        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole), section)
 
     def turbo(self) -> None:
         """Distil the decoder that ships into few steps, beginning with what an earlier turbo had over its own decoder."""
@@ -241,14 +233,6 @@ class Run:
 
     def _trained_decoder(self, stage: str) -> DecoderNet:
         return self._placed(self.trained.fill(decoder_of(self.recipe, stage=stage)))
-
-    def _prior_for(self, told: Told) -> PriorDraws | None:
-        """The trained prior, sampling as the packed model will, for a stage that is told its z_i."""
-        if not told.prior_image:
-            return None
-        net, defaults = self._placed(self.trained.fill(prior_of(self.recipe))), self.recipe.defaults
-        steps, scale = defaults.prior_steps, defaults.prior_guidance_scale
-        return PriorDraws(net, self.source.empty, SCHEDULE, steps=steps, guidance_scale=scale)
 
     def _placed(self, net: N) -> N:
         """The net where it learns; on a GPU channels-last, which its matrix units read as it lies."""

@@ -9,7 +9,6 @@ from models.inpainting import Known, inpaint_input
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source
 from training.masks import MaskPolicy, draw_masks
-from training.prior_draws import PriorDraws
 from training.sampling import draw, lay_out, same_noise_like
 from training.tasks.decoder import DecoderNet, DecoderTask, Told
 
@@ -27,18 +26,9 @@ class InpaintTask(DecoderTask):
 
     name = "inpaint"
 
-    def __init__(
-        self,
-        net: DecoderNet,
-        source: Source,
-        schedule: Schedule,
-        policy: MaskPolicy,
-        whole: float = 0.3,
-        told: Told = TOLD,
-        prior: PriorDraws | None = None,
-    ) -> None:
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy, whole: float = 0.3) -> None:
         """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
-        super().__init__(net, source, schedule, told, prior)
+        super().__init__(net, source, schedule, TOLD)
         self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -8,17 +8,31 @@ import pytest
 import torch
 
 from evals.quality import zero_shot
+from evals.quality.asked import Asked
 from evals.quality.exam import Exam
 from evals.quality.pictures import Pictures
 from tests.evals.quality.stand_in import StandIn, bank
 from tests.models.tiny import DEFAULTS, write_tiny_model
+from training.data.scenes import Scene
 from training.data.vocabulary import HeldOut
 
 SETTINGS: Any = DEFAULTS
 
 
+LISTS = {
+    "colours": (
+        Asked("a blue umbrella", 1, ("umbrella",), colour="blue"),
+        Asked("a green umbrella", 2, ("umbrella",), colour="green"),
+    ),
+    "counts": (Asked("an umbrella", 3, ("umbrella",), count=1), Asked("three umbrellas", 4, ("umbrella",), count=3)),
+}
+
+
 class TinyExam(Exam):
     bank = bank()
+
+    def asked(self, name: str, *, whole: bool = False) -> tuple[Asked, ...]:
+        return LISTS[name]
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +56,19 @@ def test_held_out_sprites_stand_beside_their_concepts_in_other_styles(exam: Tiny
     monkeypatch.setattr(HeldOut, "read", lambda: HeldOut(frozenset([held_out]), frozenset(), frozenset()))
     monkeypatch.setattr(zero_shot, "named_first", lambda z_i, *_: [[held_out[0]]] * len(z_i))
     report = zero_shot.zero_shot(exam)
-    assert [figure.interval.n for figure in report.figures] == [1, 1, others, others]
-    assert [figure.interval.value for figure in report.figures] == [1.0] * 4
+    assert [figure.interval.n for figure in report.figures] == [1, 1, others, others, 2, 2, 1, 1]
+    assert [figure.interval.value for figure in report.figures[:4]] == [1.0] * 4
+
+
+def test_pictures_show_what_is_asked_and_are_told_from_others_like_it(exam: TinyExam, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes: list[Scene] = []
+    captions: list[list[str]] = []
+    compose, encode = zero_shot.compose, zero_shot.encode
+    monkeypatch.setattr(zero_shot, "compose", lambda some, *of: scenes.extend(some) or compose(some, *of))
+    monkeypatch.setattr(zero_shot, "encode", lambda text, said: captions.append(list(said)) or encode(text, said))
+    zero_shot.zero_shot(exam)
+    assert [[placed.colour for placed in scene.objects] for scene in scenes] == [["blue"], ["green"], [None] * 3]
+    assert {placed.concept for scene in scenes for placed in scene.objects} == {"umbrella"}
+    blue, three = (next(said for said in captions if wanted in said) for wanted in ("a blue umbrella", "three umbrellas"))
+    assert all(caption.split()[1] == "blue" for caption in blue)
+    assert all(caption.startswith("three ") for caption in three)
