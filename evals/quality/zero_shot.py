@@ -86,13 +86,13 @@ def _figures(exam: Exam, title: str, named: Named, concepts: Sequence[str]) -> l
 
 
 def coloured(exam: Exam, asked: Sequence[Asked], vocabulary: Vocabulary) -> Iterator[Portrait]:
-    """Each asked thing in its colour, by the first of its sprites that takes one."""
+    """Each asked thing in its colour, by the first of its sprites that takes one, where one does."""
     able = colourable_rows(exam.bank.levels)
     for one in asked:
         concept = vocabulary[one.concepts[0]]
-        row = next(row for rows in concept.rows.values() for row, _ in rows if row in able)
-        placed = Placed(row, concept.name, one.colour, *ALONE)
-        yield Portrait(concept.name, Scene((placed,), WHITE, "", None, None, ""), one.colour or "")
+        for row in [row for rows in concept.rows.values() for row, _ in rows if row in able][:1]:
+            placed = Placed(row, concept.name, one.colour, *ALONE)
+            yield Portrait(concept.name, Scene((placed,), WHITE, "", None, None, ""), one.colour or "")
 
 
 def counted(exam: Exam, asked: Sequence[Asked], vocabulary: Vocabulary) -> Iterator[Portrait]:
