@@ -12,6 +12,8 @@ def computes_bf16(device: torch.device) -> bool:
     """Whether a device multiplies in bfloat16 itself. Other CPUs emulate it, several times slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not hasattr(torch.cpu, "get_capabilities"):  # a torch that cannot tell
+        return True
     own = torch.cpu.get_capabilities()
     return any(own.get(name) for name in OWN)
 
