@@ -1,6 +1,6 @@
 """The cascade's own CLIP as a classifier: which of all names is a true picture nearest to (Radford et al. 2021, §3.1)?
 
-What CLIP takes for another thing, z_i cannot tell the decoder: it bounds what both priors and the decoder can do.
+What CLIP takes for another thing, z_i cannot tell the decoder, which then has the caption's words alone to go by.
 """
 
 from __future__ import annotations

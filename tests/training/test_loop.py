@@ -97,6 +97,22 @@ def test_a_run_that_a_fault_cut_short_ends_with_the_same_weights(tmp_path: Path)
     assert all(torch.allclose(straight[name], resumed[name], atol=1e-6) for name in straight)
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_is_left_where_the_processor_would_emulate_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    used: set[bool] = set()
+
+    class Watched(LineTask):
+        def loss(self, batch: int, generator: torch.Generator) -> Tensor:
+            used.add(torch.is_autocast_enabled("cpu"))
+            return super().loss(batch, generator)
+
+    monkeypatch.setattr("training.precision.computes_bf16", lambda _: has)
+    Loop(Watched(), CONFIG, tmp_path, How(SEED, bf16=True), SILENT).run()
+    assert used == {has}
+
+
 def test_a_net_that_cannot_be_compiled_here_says_which_key_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor.exc import InductorError
 

@@ -108,6 +108,17 @@ def test_conditionings_are_compared_on_the_same_captions(exam, monkeypatch):
     assert {path.name for path in exam.pictures.folder.iterdir()} == drawn
 
 
+def test_kid_tells_pictures_apart_by_the_judges_unit_vectors(exam, monkeypatch):
+    def unit(self, pixels):
+        return torch.nn.functional.normalize(torch.nn.functional.pad(pixels.mean(dim=(2, 3)), (0, 297)))
+
+    monkeypatch.setattr(StandIn, "features", unit)
+    monkeypatch.setattr(conditionings, "SEEDS", 2)
+    monkeypatch.setattr(conditionings, "TRUE_PICTURES", 20)
+    *drawn_apart, true_apart = (detail["kid"]["value"] for detail in conditionings.conditionings(exam).details)
+    assert max(abs(true_apart), 0.01) < min(drawn_apart)
+
+
 def test_a_copy_is_known_by_its_nearest_sprite(exam, monkeypatch):
     monkeypatch.setattr(exam.pictures, "draw", lambda jobs, doing: [sprite_of(job.prompt.split()[-1]) for job in jobs])
     report = copies.copies(exam)
