@@ -41,9 +41,16 @@ class VisionConfig(Section):
 
 
 class ClipConfig(StageConfig):
-    """The image tower and the text projection."""
+    """The image tower and the text projection.
+
+    keep: how hard z_i is held where the CLIP that is started from was right. The text projection stays as it was then, and so
+    decoders of before can read the new z_i; 0: both learn freely, and nothing of before fits. alike: share of a batch whose
+    captions name one colour.
+    """
 
     vision: VisionConfig
+    keep: float = Field(default=0, ge=0)
+    alike: float = Field(default=0, ge=0, lt=1)
 
 
 class PriorNetConfig(Section):
@@ -202,6 +209,12 @@ class Recipe(Section):
     turbo: TurboStageConfig | None = None
     upsample_256: Upsample256StageConfig
     upsample_1024: Upsample1024StageConfig | None = None
+
+    @model_validator(mode="after")
+    def _alike_are_found_in_a_bank(self) -> Self:
+        if self.clip.alike and not self.bank:
+            raise ValueError("clip.alike chooses among the bank's captions; with bank = 0 there are none")
+        return self
 
     @property
     def trained(self) -> tuple[str, ...]:

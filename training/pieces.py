@@ -49,7 +49,7 @@ def prior_ar_of(recipe: Recipe) -> Piece[PriorAR] | None:
 def decoder_of(recipe: Recipe, *, stage: str | None = None) -> Piece[DecoderNet]:
     """The decoder as it is after a stage, or after the last one of the recipe that trains it."""
     net, stage = build_decoder(recipe), stage or ("inpaint" if recipe.inpaint else "decoder")
-    fits = ("clip", "decoder") if stage == "inpaint" else ("clip",)
+    fits = (*_clip_of(recipe), "decoder") if stage == "inpaint" else _clip_of(recipe)
     return Piece(stage, net, {"decoder": net.unet, "text_proj": net.text_proj}, fits)
 
 
@@ -58,7 +58,12 @@ def turbo_of(recipe: Recipe) -> Piece[DecoderNet] | None:
     if recipe.turbo is None:
         return None
     student = build_decoder(recipe)
-    return Piece("turbo", student, {"decoder_turbo": student.unet}, fits=("clip", "decoder", "inpaint"))
+    return Piece("turbo", student, {"decoder_turbo": student.unet}, fits=(*_clip_of(recipe), "decoder", "inpaint"))
+
+
+def _clip_of(recipe: Recipe) -> tuple[str, ...]:
+    """The stage that a decoder must fit: none where CLIP keeps its z_i, at which the priors must aim anew all the same."""
+    return () if recipe.clip.keep else ("clip",)
 
 
 def upsamplers_of(recipe: Recipe) -> tuple[Piece[UNet], ...]:

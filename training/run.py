@@ -17,10 +17,12 @@ from models.clip.image import ImageTower
 from models.clip.text import TextTower
 from models.errors import CheckpointError
 from training import build_nets
+from training.alike import Alike
 from training.bank import Bank, make_bank, read_bank
 from training.build_nets import SCHEDULE, build_clip, build_decoder, build_prior, build_prior_ar
 from training.config import Recipe, StageConfig
 from training.data.colours import colourable_rows
+from training.data.errors import DataError
 from training.data.large import LargeSprites
 from training.data.own import OWN, Pairs
 from training.data.scene_maker import SceneMaker
@@ -35,7 +37,7 @@ from training.loop import How, Loop, Progress, Report, Task
 from training.pack import foresee, pack
 from training.pca import fit_codes
 from training.pieces import decoder_of
-from training.tasks.clip import ClipTask
+from training.tasks.clip import ClipTask, fit_scale
 from training.tasks.decoder import DecoderNet, DecoderTask, Told
 from training.tasks.inpaint import InpaintTask
 from training.tasks.prior import PriorTask
@@ -79,7 +81,9 @@ class Run:
         self.towers, self.trained = out / "clip", Trained(out, init_from)
 
     def foresee(self, stages: Sequence[str]) -> None:
-        """Raise now, if `pack` is among those stages, what it would raise after the others: DataError, CheckpointError."""
+        """Raise now what those stages would raise late: DataError, CheckpointError."""
+        if "clip" in stages:
+            self._kept_from()
         if "pack" in stages:
             foresee(self.recipe, self.trained, stages[: stages.index("pack")])
 
@@ -94,11 +98,18 @@ class Run:
 
     def clip(self) -> None:
         """Train the image tower and the text projection; leave both towers in `out/clip/` as they will ship."""
-        text = self._text()
+        text, section = self._text(), self.recipe.clip
         net = build_clip(self.recipe, text)
-        if self._start(net.visual, "image_encoder"):
+        learned = self._start(net.visual, "image_encoder")
+        kept_from = self._kept_from()
+        source = self._source(text, ImageTower.load(kept_from, self.device) if kept_from else None)
+        if isinstance(source, Bank) and section.alike:
+            source = Alike(source, section.alike)
+        self._placed(net)
+        if learned:
             net.proj.load_state_dict(text.net.proj.state_dict())  # the two belong together
-        self._train(ClipTask(self._placed(net), self._source(text, None), self.ranks), self.recipe.clip)
+            fit_scale(net, source.take(section.batch, self._generator()))
+        self._train(ClipTask(net, source, self.ranks, section.keep), section)
         if self.ranks.is_first:
             text.net.proj.load_state_dict(net.proj.state_dict())
             config, _ = load_part(self.towers / "text_encoder")
@@ -227,6 +238,14 @@ class Run:
             raise CheckpointError(f"{self.init_from} is no model folder to start from: it has no {missing[0]}")
         for part in TOWERS:
             shutil.copytree(self.init_from / part, self.towers / part, dirs_exist_ok=True)
+
+    def _kept_from(self) -> Path | None:
+        """The model whose z_i CLIP is to keep, if the recipe says so. Raises DataError where no model was given."""
+        if not self.recipe.clip.keep:
+            return None
+        if self.init_from is None:
+            raise DataError("clip.keep holds z_i where a model has them; say by --init-from which model")
+        return self.init_from
 
     def _text(self) -> TextTower:
         return TextTower.load(self.towers, self.device)

@@ -47,6 +47,7 @@ def recipe() -> Recipe:
     values["scenes"] |= {"styles": {"flat": 0.5, "3d": 0.5}, "concepts": {"everyday": 0.7, "people-body": 0.3}}
     for stage in read_recipe("bundled").trained:
         values[stage] |= {"batch": 8, "max_steps": 4, "minutes": 60.0}
+    values["clip"] |= {"keep": 0.0, "alike": 0.0}
     values["clip"]["vision"] = {"image_size": 64, "patch_size": 32, "width": 16, "layers": 1, "head_width": 8}
     small = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1}
     values["prior"]["net"] = small
@@ -194,6 +195,53 @@ def test_what_fits_new_weights_no_more_is_not_packed_with_them(going_on: Run, st
         getattr(going_on, stage)()
     with pytest.raises(DataError, match=f"{wanted} has not been trained"):
         going_on.pack()
+
+
+@pytest.fixture
+def keeping(going_on: Run) -> Run:
+    """The same, and its CLIP keeps z_i where they were."""
+    clip = going_on.recipe.clip.model_copy(update={"keep": 4.0, "learning_rate": 1e-2})
+    going_on.recipe = going_on.recipe.model_copy(update={"clip": clip})
+    return going_on
+
+
+def test_a_decoder_of_before_goes_with_a_clip_that_keeps_its_z_i_but_priors_aim_anew(keeping: Run, trained: Run) -> None:
+    with pytest.raises(DataError, match="add --stage prior"):
+        keeping.foresee(["clip", "pack"])
+    stages = ("clip", "prior", "prior_ar", "pack")
+    keeping.foresee(stages)
+    for stage in stages:
+        getattr(keeping, stage)()
+    old, new = (run.out / run.recipe.name for run in (trained, keeping))
+    files = [path.relative_to(new) for path in new.rglob("*.safetensors")]
+    changed = {str(path.parent) for path in files if (new / path).read_bytes() != (old / path).read_bytes()}
+    assert changed == {"image_encoder", "prior", "prior_ar"}
+
+
+def test_keeping_z_i_needs_a_model_that_has_them(keeping: Run) -> None:
+    keeping.init_from = None
+    with pytest.raises(DataError, match="by --init-from which model"):
+        keeping.foresee(["bank", "clip"])
+    keeping.foresee(["prior"])
+
+
+def test_clip_learns_from_batches_that_are_alike(going_on: Run) -> None:
+    clip = going_on.recipe.clip.model_copy(update={"alike": 0.5})
+    going_on.recipe = going_on.recipe.model_copy(update={"clip": clip})
+    source = going_on._bank
+    source.captions = ["a disc"] * len(source)
+    with pytest.raises(DataError, match="no caption names a colour"):
+        going_on.clip()
+    source.captions = ["a red disc"] * len(source)
+    going_on.clip()
+    assert going_on.trained.has("clip")
+
+
+def test_batches_that_are_alike_are_chosen_from_a_bank(recipe: Recipe) -> None:
+    values = recipe.model_dump()
+    values["clip"]["alike"], values["bank"] = 0.5, 0
+    with pytest.raises(ValueError, match="with bank = 0 there are none"):
+        Recipe.model_validate(values)
 
 
 def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:
