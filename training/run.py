@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from models.checkpoint import load_part, save_part
+from models.checkpoint import load_part, load_strict, save_part
 from models.clip.image import ImageTower
 from models.clip.text import TextTower
 from models.errors import CheckpointError
@@ -81,7 +81,7 @@ class Run:
         self.towers, self.trained = out / "clip", Trained(out, init_from)
 
     def foresee(self, stages: Sequence[str]) -> None:
-        """Raise now what those stages would raise late: DataError, CheckpointError."""
+        """Raise now what CLIP or packing, if among those stages, would raise after others: DataError, CheckpointError."""
         if "clip" in stages:
             self._kept_from()
         if "pack" in stages:
@@ -102,6 +102,8 @@ class Run:
         net = build_clip(self.recipe, text)
         learned = self._start(net.visual, "image_encoder")
         kept_from = self._kept_from()
+        if kept_from:  # z_i of another net, or of a part of one, cannot be kept
+            load_strict(net.visual, load_part(kept_from / "image_encoder")[1], "image_encoder")
         source = self._source(text, ImageTower.load(kept_from, self.device) if kept_from else None)
         if isinstance(source, Bank) and section.alike:
             source = Alike(source, section.alike)

@@ -225,6 +225,14 @@ def test_keeping_z_i_needs_a_model_that_has_them(keeping: Run) -> None:
     keeping.foresee(["prior"])
 
 
+def test_z_i_of_a_net_of_another_shape_cannot_be_kept(keeping: Run) -> None:
+    clip = keeping.recipe.clip
+    deeper = clip.vision.model_copy(update={"layers": clip.vision.layers + 1})
+    keeping.recipe = keeping.recipe.model_copy(update={"clip": clip.model_copy(update={"vision": deeper})})
+    with pytest.raises(CheckpointError, match="tensors of image_encoder do not fit"):
+        keeping.clip()
+
+
 def test_clip_learns_from_batches_that_are_alike(going_on: Run) -> None:
     clip = going_on.recipe.clip.model_copy(update={"alike": 0.5})
     going_on.recipe = going_on.recipe.model_copy(update={"clip": clip})
