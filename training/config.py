@@ -43,9 +43,9 @@ class VisionConfig(Section):
 class ClipConfig(StageConfig):
     """The image tower and the text projection.
 
-    keep: how hard z_i is held where the CLIP that is started from, of the same shape, was right. The text projection stays as it
-    was then, and so decoders of before can read the new z_i; 0: both learn freely, and nothing of before fits. alike: share of a
-    batch whose captions name one colour.
+    keep: how hard z_i is held where the CLIP that is started from, of the same shape, was right. The text projection stays as
+    it was then, and so decoders of before can read the new z_i; 0: both learn freely, and nothing of before fits. alike: share
+    of a batch whose captions name one colour.
     """
 
     vision: VisionConfig
