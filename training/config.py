@@ -106,12 +106,14 @@ class DecoderStageConfig(StageConfig):
     """The 64 px decoder.
 
     drop_image, drop_text: how often z_i and the caption are withheld; a tenth and half of the time in the paper (§2.1).
+    early: share of the rows at the noisiest 15 % of the timesteps, where z_i is made a shape; 0.15 is evenly.
     storage: of its packed weights; turbo's are int8 rows always.
     """
 
     net: DecoderNetConfig
     drop_image: float = Field(default=0.1, ge=0, le=1)
     drop_text: float = Field(default=0.5, ge=0, le=1)
+    early: float = Field(default=0.15, gt=0, lt=1)
     storage: Literal["float16", "int8_rows"] = "float16"
 
 

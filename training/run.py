@@ -143,7 +143,7 @@ class Run:
         self._start(net.text_proj, "text_proj")
         section = self.recipe.decoder
         told = Told(section.drop_image, section.drop_text)
-        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told), section)
+        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told, section.early), section)
 
     def inpaint(self) -> None:
         """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""

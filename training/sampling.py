@@ -11,10 +11,19 @@ from torchvision.utils import make_grid
 from models.samplers import Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
 
 
-def stratified(batch: int, timesteps: int, generator: torch.Generator) -> Tensor:
-    """One timestep from each of `batch` equal spans, so that no batch sees only easy ones. (batch,) int64, in chance order."""
+EARLY = 0.15
+"""The share of the timesteps that sampling passes first, at so much noise that only the conditioning says what is drawn."""
+
+
+def stratified(batch: int, timesteps: int, generator: torch.Generator, early: float = EARLY) -> Tensor:
+    """One timestep from each of `batch` equal spans, so that no batch sees only easy ones. (batch,) int64, in chance order.
+
+    early: share of them that are of the noisiest timesteps, `EARLY` of all; within these and within the others all are alike.
+    """
     spans = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    return (spans[torch.randperm(batch, generator=generator)] * timesteps).long().clamp(max=timesteps - 1)
+    late = 1 - early
+    at = torch.where(spans < late, spans / late * (1 - EARLY), 1 - EARLY + (spans - late) / early * EARLY)
+    return (at[torch.randperm(batch, generator=generator)] * timesteps).long().clamp(max=timesteps - 1)
 
 
 def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,25 +9,27 @@ from torch import Tensor
 from models.samplers.schedule import Schedule
 from tests.training.tiny_decoder import tiny_decoder
 from tests.training.tiny_source import TinySource
+from training.sampling import EARLY
 from training.tasks.decoder import DecoderTask, Told
 
 SCHEDULE = Schedule.named("squaredcos_cap_v2")
 ROWS = 256
 
 
-def told(monkeypatch: pytest.MonkeyPatch, **shares: float) -> dict[str, Tensor]:
-    """Which of 256 rows the net was told what, by a task of the given shares."""
+def told(monkeypatch: pytest.MonkeyPatch, early: float = EARLY, **shares: float) -> dict[str, Tensor]:
+    """Which of 256 rows the net was told what, and at which timesteps, by a task of the given shares."""
     source, net = TinySource(), tiny_decoder(patch_size=4)
     seen: dict[str, Tensor] = {}
 
     def watched(x, t, z_i, embeds, tokens, mask):
         seen["nothing"] = (z_i == net.text_proj.without_image(1)).all(1)
         seen["the picture's"] = (z_i[:, None] == source.z_i).all(2).any(1)
+        seen["t"] = t
         seen["the caption"] = (embeds != source.empty.embeds).any(1)
         return x[:, :3]
 
     monkeypatch.setattr(net, "forward", watched)
-    DecoderTask(net, source, SCHEDULE, Told(**shares)).loss(ROWS, torch.Generator().manual_seed(0))
+    DecoderTask(net, source, SCHEDULE, Told(**shares), early).loss(ROWS, torch.Generator().manual_seed(0))
     return seen
 
 
@@ -41,3 +43,9 @@ def test_each_is_withheld_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, ima
     assert share(seen["nothing"]) == pytest.approx(image, abs=0.08)
     assert share(~seen["the caption"]) == pytest.approx(text, abs=0.08)
     assert (seen["nothing"] ^ seen["the picture's"]).all()
+
+
+def test_as_many_rows_as_asked_are_at_the_noisiest_timesteps(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisiest = SCHEDULE.timesteps * (1 - EARLY)
+    assert share(told(monkeypatch)["t"] >= noisiest) == pytest.approx(EARLY, abs=0.01)
+    assert share(told(monkeypatch, early=0.6)["t"] >= noisiest) == pytest.approx(0.6, abs=0.01)
