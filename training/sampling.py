@@ -10,7 +10,6 @@ from torchvision.utils import make_grid
 
 from models.samplers import Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
 
-
 EARLY = 0.15
 """The share of the timesteps that sampling passes first, at so much noise that only the conditioning says what is drawn."""
 

@@ -51,9 +51,7 @@ class DecoderTask:
 
     name = "decoder"
 
-    def __init__(
-        self, net: DecoderNet, source: Source, schedule: Schedule, told: Told = PAPER, early: float = EARLY
-    ) -> None:
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, told: Told = PAPER, early: float = EARLY) -> None:
         """early: share of the rows at the noisiest timesteps, as `stratified` has it."""
         self.net, self.source, self.schedule, self.told, self.early = net, source, schedule, told, early
 
