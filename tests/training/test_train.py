@@ -21,6 +21,7 @@ from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
 from training.loop import Loop, ema_of
 from training.run import Run, stages_of
+from training.tasks.decoder import DecoderTask, Told
 
 TINY_NET = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
 SILENT = lambda name, progress, done, loss: None  # noqa: E731
@@ -250,6 +251,17 @@ def test_batches_that_are_alike_are_chosen_from_a_bank(recipe: Recipe) -> None:
     values["clip"]["alike"], values["bank"] = 0.5, 0
     with pytest.raises(ValueError, match="with bank = 0 there are none"):
         Recipe.model_validate(values)
+
+
+def test_the_decoder_is_told_what_the_recipe_says(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    tasks: list[DecoderTask] = []
+    monkeypatch.setattr(run, "_train", lambda task, config: tasks.append(task))
+    decoder = run.recipe.decoder.model_copy(update={"drop_image": 0.2, "drop_text": 0.4, "early": 0.7})
+    run.recipe = run.recipe.model_copy(update={"decoder": decoder, "bank": 0})
+    monkeypatch.setattr(Run, "source", None)
+    run.decoder()
+    assert tasks[0].told == Told(drop_image=0.2, drop_text=0.4)
+    assert tasks[0].early == 0.7
 
 
 def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:
