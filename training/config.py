@@ -121,10 +121,12 @@ class InpaintStageConfig(StageConfig):
     """The decoder's further training with a part of the picture given.
 
     masks: `random` is Imagen Editor's ablation. whole: share of rows that are painted whole, so that it is not forgotten.
+    early: as the decoder's.
     """
 
     masks: Literal["object", "random", "mixed"]
     whole: float = Field(default=0.3, ge=0, le=1)
+    early: float = Field(default=0.15, gt=0, lt=1)
 
 
 class TurboStageConfig(StageConfig):

@@ -150,7 +150,7 @@ class Run:
         section = self.recipe.inpaint
         assert section is not None
         net = self._trained_decoder("decoder")
-        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole), section)
+        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole, section.early), section)
 
     def turbo(self) -> None:
         """Distil the decoder that ships into few steps, beginning with what an earlier turbo had over its own decoder."""

@@ -16,6 +16,7 @@ from models.row import DONE, DrawRequest
 from tests.models.tiny import write_tiny_model
 from tests.training.data.scenery import infos
 from tests.training.data.sprites import disc
+from training.build_nets import build_decoder
 from training.config import CONFIGS, Recipe, read_recipe
 from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
@@ -253,15 +254,18 @@ def test_batches_that_are_alike_are_chosen_from_a_bank(recipe: Recipe) -> None:
         Recipe.model_validate(values)
 
 
-def test_the_decoder_is_told_what_the_recipe_says(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_the_decoder_learns_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     tasks: list[DecoderTask] = []
     monkeypatch.setattr(run, "_train", lambda task, config: tasks.append(task))
-    decoder = run.recipe.decoder.model_copy(update={"drop_image": 0.2, "drop_text": 0.4, "early": 0.7})
-    run.recipe = run.recipe.model_copy(update={"decoder": decoder, "bank": 0})
+    monkeypatch.setattr(run, "_trained_decoder", lambda stage: build_decoder(run.recipe))
     monkeypatch.setattr(Run, "source", None)
+    decoder = run.recipe.decoder.model_copy(update={"drop_image": 0.2, "drop_text": 0.4, "early": 0.7})
+    inpaint = run.recipe.inpaint.model_copy(update={"masks": "random", "whole": 0.8, "early": 0.4})
+    run.recipe = run.recipe.model_copy(update={"decoder": decoder, "inpaint": inpaint})
     run.decoder()
-    assert tasks[0].told == Told(drop_image=0.2, drop_text=0.4)
-    assert tasks[0].early == 0.7
+    run.inpaint()
+    assert (tasks[0].told, tasks[0].early) == (Told(drop_image=0.2, drop_text=0.4), 0.7)
+    assert (tasks[1].policy, tasks[1].whole, tasks[1].early) == ("random", 0.8, 0.4)
 
 
 def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:

@@ -9,7 +9,7 @@ from models.inpainting import Known, inpaint_input
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source
 from training.masks import MaskPolicy, draw_masks
-from training.sampling import draw, lay_out, same_noise_like
+from training.sampling import EARLY, draw, lay_out, same_noise_like
 from training.tasks.decoder import DecoderNet, DecoderTask, Told
 
 GRID_ROWS = 16
@@ -26,9 +26,20 @@ class InpaintTask(DecoderTask):
 
     name = "inpaint"
 
-    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, policy: MaskPolicy, whole: float = 0.3) -> None:
-        """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
-        super().__init__(net, source, schedule, TOLD)
+    def __init__(
+        self,
+        net: DecoderNet,
+        source: Source,
+        schedule: Schedule,
+        policy: MaskPolicy,
+        whole: float = 0.3,
+        early: float = EARLY,
+    ) -> None:
+        """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten.
+
+        early: share of those at the noisiest timesteps, as the decoder's.
+        """
+        super().__init__(net, source, schedule, TOLD, early)
         self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:
