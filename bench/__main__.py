@@ -188,11 +188,21 @@ def bombs(plan: Plan) -> Sequence[Line]:
     return [*lines, Line(what, f"{most / before:.3f}", "stated", None, told)]
 
 
+def learning(plan: Plan) -> Sequence[Line]:
+    """The decoder's training in float32."""
+    from bench.learning import own_way_over_torchs
+
+    ratio = own_way_over_torchs(plan.threads, plan.blocks, plan.tell)
+    what = "pictures a second that the decoder learns from, by Winograd in threads of its own over torch's ways"
+    return [Line(what, str(ratio), "≥ 1.1", ratio.low >= 1.1, f"{ratio.first:.1f} pictures a second")]
+
+
 BENCHES: dict[str, Callable[[Plan], Sequence[Line]]] = {
     "aa": same_arms, "cpu": cpu, "service": service, "submit": submit, "filters": filters, "mixed": mixed, "join": join,
-    "watchers": watchers, "overload": overload, "flood": flood, "bombs": bombs, "recovery": recovery
+    "watchers": watchers, "overload": overload, "flood": flood, "bombs": bombs, "recovery": recovery,
+    "learning": learning
 }  # fmt: skip
-LONG = ("overload", "flood", "bombs", "recovery")
+LONG = ("overload", "flood", "bombs", "recovery", "learning")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -106,14 +106,14 @@ class DecoderStageConfig(StageConfig):
     """The 64 px decoder.
 
     drop_image, drop_text: how often z_i and the caption are withheld; a tenth and half of the time in the paper (§2.1).
-    early: share of the rows at the noisiest 15 % of the timesteps, where z_i is made a shape; 0.15 is evenly.
+    t_power: timesteps come with a density of t to this power; above 0 more of the noisy ones, where z_i is made a shape.
     storage: of its packed weights; turbo's are int8 rows always.
     """
 
     net: DecoderNetConfig
     drop_image: float = Field(default=0.1, ge=0, le=1)
     drop_text: float = Field(default=0.5, ge=0, le=1)
-    early: float = Field(default=0.15, gt=0, lt=1)
+    t_power: float = Field(default=0.0, ge=0)
     storage: Literal["float16", "int8_rows"] = "float16"
 
 
@@ -121,12 +121,15 @@ class InpaintStageConfig(StageConfig):
     """The decoder's further training with a part of the picture given.
 
     masks: `random` is Imagen Editor's ablation. whole: share of rows that are painted whole, so that it is not forgotten.
-    early: as the decoder's.
+    drop_image, drop_text, t_power: as the decoder's. By default z_i is withheld more often and the caption less often than
+    there: who inpaints says what shall be under the mask, and the z_i of a training picture tells it better than a prior's.
     """
 
     masks: Literal["object", "random", "mixed"]
     whole: float = Field(default=0.3, ge=0, le=1)
-    early: float = Field(default=0.15, gt=0, lt=1)
+    drop_image: float = Field(default=0.3, ge=0, le=1)
+    drop_text: float = Field(default=0.3, ge=0, le=1)
+    t_power: float = Field(default=0.0, ge=0)
 
 
 class TurboStageConfig(StageConfig):

@@ -38,12 +38,16 @@ class Ranks:
         distributed.broadcast(shared, src=0)
         return float(shared)
 
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over all processes, in all of them; nothing learns from it."""
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, in all of them; nothing learns from it."""
         total = value.detach().clone()
         if self.count > 1:
             distributed.all_reduce(total)
-        return total / self.count
+        return total
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over all processes, in all of them; nothing learns from it."""
+        return self.sum(value) / self.count
 
     def wait(self) -> None:
         """Go on when all processes are here."""

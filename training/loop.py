@@ -6,8 +6,10 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +31,7 @@ WARM_UP_STEPS = 100
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
 STATE = "state.safetensors"
+LEAST_ROWS = 4  # of a part of a batch, and what their number is a multiple of: turbo divides them by its steps
 
 
 class Task(Protocol):
@@ -65,11 +68,17 @@ Report = Callable[[str, Progress, float, float], None]
 
 @dataclass(frozen=True)
 class How:
-    """How a stage computes, whatever it learns. compile: by torch.compile, where the task calls its net as a whole."""
+    """How a stage computes, whatever it learns.
+
+    compile: by torch.compile, where the task calls its net as a whole. threads: of one process on a CPU, each of which takes a
+    part of every batch from beginning to end; what a loss draws or compares over a batch, it does over a part, and another
+    number of threads is other chance.
+    """
 
     seed: int
     bf16: bool = False
     compile: bool = False
+    threads: int = 1
     ranks: Ranks = ALONE
 
 
@@ -85,6 +94,12 @@ class Lesson(nn.Module):
         return self.task.loss(batch, generator)
 
 
+def own_threads(batch: int) -> int:
+    """How many threads may each take a part of a batch: torch's number where all get enough rows for every task, or one."""
+    count = torch.get_num_threads()
+    return count if batch % (count * LEAST_ROWS) == 0 else 1
+
+
 class Loop:
     """Trains one task within its budget. `run` starts where the state below `out` left off.
 
@@ -97,8 +112,11 @@ class Loop:
         for its next step's orders each time. Raises DataError for a batch that the processes cannot share evenly."""
         self.task, self.config, self.out, self.how, self.report = task, config, out, how, report
         self.ranks = how.ranks
-        if config.batch % self.ranks.count:
-            raise DataError(f"{task.name}: {self.ranks.count} processes cannot share a batch of {config.batch} evenly")
+        if how.threads > 1 and (self.ranks.count > 1 or how.compile):
+            raise DataError(f"{task.name}: {how.threads} threads learn in one process, and by nets that are not compiled")
+        if config.batch % (self.ranks.count * how.threads):
+            parts = f"{self.ranks.count} processes" if how.threads == 1 else f"{how.threads} threads"
+            raise DataError(f"{task.name}: {parts} cannot share a batch of {config.batch} evenly")
         self.device = next(task.net.parameters()).device
         self.parameters = {name: p for name, p in task.net.named_parameters() if p.requires_grad}
         self.ema = {name: p.detach().clone() for name, p in self.parameters.items()}
@@ -110,6 +128,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
         )
+        self.hands: ThreadPoolExecutor | None = None
         self.progress = Progress()
 
     def run(self) -> nn.Module:
@@ -123,7 +142,8 @@ class Loop:
             lesson = DistributedDataParallel(lesson)
         with self._writer() as writer:
             try:
-                self._learn(lesson, writer)
+                with self._hands() as self.hands:
+                    self._learn(lesson, writer)
             finally:
                 self._save()  # an interrupted run goes on from here
             net = self._with_ema()
@@ -162,21 +182,56 @@ class Loop:
         return values
 
     def _step(self, lesson: nn.Module, done: float) -> Tensor:
-        # Its own number for each step and process: a resumed run goes on with the same data.
+        # Its own number for each step and process: a resumed run of as many goes on with the same data.
         step = (self.how.seed * 1_000_003 + self.progress.step) * self.ranks.count + self.ranks.rank
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self._rate(done)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._compiling(), self._attention():
-            with mixed_precision(self.device, bf16=self.how.bf16):
-                loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(step))
-            loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._in_parts(self.hands, lesson, step) if self.hands else self._backward(lesson, step)
         mean = self.ranks.mean(loss)  # of all processes, so that all stop
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
         torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
         return mean
+
+    def _backward(self, lesson: nn.Module, seed: int) -> Tensor:
+        with self._compiling(), self._attention():
+            with mixed_precision(self.device, bf16=self.how.bf16):
+                loss: Tensor = lesson(self.config.batch // self.ranks.count, torch.Generator().manual_seed(seed))
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _in_parts(self, hands: ThreadPoolExecutor, lesson: nn.Module, seed: int) -> Tensor:
+        """As `_backward`, each thread for its part of the batch. The gradients' mean is taken in the same order each time."""
+        count = self.how.threads
+        with self._attention():  # the whole process's
+            parts = list(hands.map(partial(self._part, lesson), range(seed * count, (seed + 1) * count)))
+        for parameter, *own in zip(self.parameters.values(), *(gradients for _, gradients in parts), strict=True):
+            known = [gradient for gradient in own if gradient is not None]
+            parameter.grad = torch.stack(known).sum(0).div_(count) if known else None
+        return torch.stack([loss for loss, _ in parts]).mean()
+
+    def _part(self, lesson: nn.Module, seed: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        rows = self.config.batch // self.how.threads
+        with mixed_precision(self.device, bf16=self.how.bf16):  # each thread's own
+            loss: Tensor = lesson(rows, torch.Generator().manual_seed(seed))
+        # Not backward(): threads must not add to one `.grad` (PyTorch's notes on autograd, "Non-determinism").
+        return loss.detach(), torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
+
+    @contextmanager
+    def _hands(self) -> Iterator[ThreadPoolExecutor | None]:
+        """The threads, each of which computes alone. None where there is one: torch divides each operation among its own."""
+        if self.how.threads == 1:
+            yield None
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(self.how.threads, initializer=torch.set_num_threads, initargs=(1,)) as hands:
+                yield hands
+        finally:
+            torch.set_num_threads(before)
 
     def _attention(self) -> AbstractContextManager[None]:
         """On a CPU in bf16 the plain attention, whose backward pass is quicker, gives the decoder 1.2 times the steps."""

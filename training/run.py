@@ -33,10 +33,11 @@ from training.distributed import ALONE, Ranks
 from training.examples import Source
 from training.init_from import add_difference, start_from
 from training.live import Live, Pictures, Scenes
-from training.loop import How, Loop, Progress, Report, Task
+from training.loop import How, Loop, Progress, Report, Task, own_threads
 from training.pack import foresee, pack
 from training.pca import fit_codes
 from training.pieces import decoder_of
+from training.precision import computes_bf16
 from training.tasks.clip import ClipTask, fit_scale
 from training.tasks.decoder import DecoderNet, DecoderTask, Told
 from training.tasks.inpaint import InpaintTask
@@ -47,6 +48,7 @@ from training.tasks.upsample_256 import Upsample256Task
 from training.tasks.upsample_1024 import Upsample1024Task
 from training.text_tower import convert
 from training.trained import Trained
+from training.winograd import use_winograd
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -143,14 +145,15 @@ class Run:
         self._start(net.text_proj, "text_proj")
         section = self.recipe.decoder
         told = Told(section.drop_image, section.drop_text)
-        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told, section.early), section)
+        self._train(DecoderTask(self._placed(net), self.source, SCHEDULE, told, section.t_power), section)
 
     def inpaint(self) -> None:
         """Train the decoder on, with a part of the picture given; its result is the decoder that ships."""
         section = self.recipe.inpaint
         assert section is not None
-        net = self._trained_decoder("decoder")
-        self._train(InpaintTask(net, self.source, SCHEDULE, section.masks, section.whole, section.early), section)
+        net, told = self._trained_decoder("decoder"), Told(section.drop_image, section.drop_text)
+        task = InpaintTask(net, self.source, SCHEDULE, told, section.t_power, policy=section.masks, whole=section.whole)
+        self._train(task, section)
 
     def turbo(self) -> None:
         """Distil the decoder that ships into few steps, beginning with what an earlier turbo had over its own decoder."""
@@ -208,6 +211,12 @@ class Run:
         return torch.device(self.device).type == "cuda"
 
     @property
+    def _in_float32_on_cpu(self) -> bool:
+        """Whether the nets learn in float32 on a CPU, and are not compiled."""
+        in_bf16 = self.recipe.bf16 and computes_bf16(torch.device(self.device))
+        return not (self.on_gpu or in_bf16 or self.recipe.compile)
+
+    @property
     def _bank_file(self) -> Path:
         return self.out / "bank.safetensors"
 
@@ -228,7 +237,7 @@ class Run:
     def _source(self, text: TextTower, image: ImageTower | None) -> Source:
         if not self.recipe.bank:
             return Live(self.pictures(BANK_PX), text, image)
-        return self._bank.with_towers(text, image, bf16=self.recipe.bf16) if image else self._bank
+        return self._bank.with_towers(text, image, bf16=self.recipe.bf16, ranks=self.ranks) if image else self._bank
 
     def _first_towers(self) -> None:
         """Those of the model that is started from, which stay if CLIP is not trained; or else the text tower from its wheel."""
@@ -256,9 +265,13 @@ class Run:
         return self._placed(self.trained.fill(decoder_of(self.recipe, stage=stage)))
 
     def _placed(self, net: N) -> N:
-        """The net where it learns; on a GPU channels-last, which its matrix units read as it lies."""
+        """The net where it learns: on a GPU channels-last, as its matrix units read it; in float32 on a CPU by Winograd."""
         net = net.to(self.device)
-        return net.to(memory_format=torch.channels_last) if self.on_gpu else net
+        if self.on_gpu:
+            return net.to(memory_format=torch.channels_last)
+        if self._in_float32_on_cpu:
+            use_winograd(net)
+        return net
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.recipe.seed)
@@ -269,5 +282,8 @@ class Run:
 
     def _train(self, task: Task, config: StageConfig | None) -> None:
         assert config is not None
-        how = How(self.recipe.seed, self.recipe.bf16, self.recipe.compile, self.ranks)
+        # CLIP's loss compares all rows of a batch with each other; several processes hear only of what backward() finds.
+        in_threads = self._in_float32_on_cpu and self.ranks.count == 1 and task.name != "clip"
+        threads = own_threads(config.batch) if in_threads else 1
+        how = How(self.recipe.seed, self.recipe.bf16, self.recipe.compile, threads, self.ranks)
         Loop(task, config, self.out / task.name, how, self.report).run()

@@ -10,18 +10,14 @@ from torchvision.utils import make_grid
 
 from models.samplers import Schedule, clamp_x_0, gather, make_plan, predict_x_0, step
 
-EARLY = 0.15
-"""The share of the timesteps that sampling passes first, at so much noise that only the conditioning says what is drawn."""
 
+def stratified(batch: int, timesteps: int, generator: torch.Generator, t_power: float = 0.0) -> Tensor:
+    """One timestep from each of `batch` equally likely spans, so that no batch sees only easy ones. (batch,) int64, shuffled.
 
-def stratified(batch: int, timesteps: int, generator: torch.Generator, early: float = EARLY) -> Tensor:
-    """One timestep from each of `batch` equal spans, so that no batch sees only easy ones. (batch,) int64, in chance order.
-
-    early: share of them that are of the noisiest timesteps, `EARLY` of all; within these and within the others all are alike.
+    t_power: their density is proportional to t to this power; 0 is evenly, more is more of the noisy ones.
     """
-    spans = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    late = 1 - early
-    at = torch.where(spans < late, spans / late * (1 - EARLY), 1 - EARLY + (spans - late) / early * EARLY)
+    quantiles = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    at = quantiles ** (1 / (t_power + 1))
     return (at[torch.randperm(batch, generator=generator)] * timesteps).long().clamp(max=timesteps - 1)
 
 

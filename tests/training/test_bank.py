@@ -12,6 +12,7 @@ from models.clip.image import ImageTower
 from models.clip.text import TextTower
 from tests.models.tiny import write_tiny_model
 from training.bank import Bank, make_bank, read_bank
+from training.distributed import ALONE, Ranks
 from training.live import encode_all
 
 SILENT = lambda done, total: None  # noqa: E731
@@ -92,3 +93,26 @@ def test_z_i_by_bfloat16_are_those_of_float32_within_its_precision(
     assert (quick.dtype, torch.equal(exact, quick)) == (torch.float32, False)
     assert torch.cosine_similarity(exact, quick).min() > 0.999
     torch.testing.assert_close(quick.norm(dim=1), exact.norm(dim=1), rtol=0.01, atol=0)
+
+
+class Unsummed(Ranks):
+    """One of several processes that keeps to itself what it has."""
+
+    def sum(self, value: Tensor) -> Tensor:
+        return value
+
+
+def test_each_of_several_processes_computes_its_part(tower: TextTower, tmp_path: Path) -> None:
+    image = ImageTower.load(write_tiny_model(tmp_path / "tiny"))
+    bank = make_bank(Shaded(), tower, 5, 1, SILENT)
+
+    def embedded(ranks: Ranks) -> Tensor:
+        of = bank.with_towers(tower, image, ranks=ranks)
+        assert of.z_i is not None
+        assert of.z_t is not None
+        return torch.cat([of.z_i, of.z_t], dim=1)
+
+    alone, first, second = embedded(ALONE), embedded(Unsummed(0, 2)), embedded(Unsummed(1, 2))
+    assert (first[3:] == 0).all()
+    assert (second[:3] == 0).all()
+    torch.testing.assert_close(first + second, alone)

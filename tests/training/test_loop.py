@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from tests.training.plain_ranks import CONFIG, SEED, LineTask
 from training import loop as loops
 from training.data.errors import DataError, LossDiverged
 from training.distributed import Ranks
-from training.loop import How, Loop, Progress
+from training.loop import How, Loop, Progress, own_threads
 
 ROOT = Path(__file__).parents[2]
 SILENT = lambda name, progress, done, loss: None  # noqa: E731
@@ -67,6 +69,44 @@ def test_two_processes_learn_what_one_learns_from_both_shares(two: Path, tmp_pat
     assert all(torch.allclose(together[name], tensor, atol=1e-6) for name, tensor in alone.items())
 
 
+def test_two_threads_learn_what_one_learns_from_both_shares(tmp_path: Path) -> None:
+    alone = Loop(BothShares(), CONFIG, tmp_path / "alone", How(SEED), SILENT).run().state_dict()
+    together = Loop(LineTask(), CONFIG, tmp_path / "together", How(SEED, threads=2), SILENT).run().state_dict()
+    assert all(torch.allclose(together[name], tensor, atol=1e-6) for name, tensor in alone.items())
+
+
+@pytest.fixture
+def _two_threads_of_torch() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_two_threads_of_torch")
+def test_each_thread_computes_alone_and_torch_is_afterwards_as_before(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, bool]] = []
+    together = threading.Barrier(2)
+
+    class Watched(LineTask):
+        def loss(self, batch: int, generator: torch.Generator) -> Tensor:
+            together.wait(timeout=20)
+            seen.append((threading.current_thread().name, torch.get_num_threads(), torch.backends.cuda.flash_sdp_enabled()))
+            return super().loss(batch, generator)
+
+    Loop(Watched(), CONFIG, tmp_path, How(SEED, threads=2), SILENT).run()
+    assert {(count, flash) for _, count, flash in seen} == {(1, False)}
+    assert len({name for name, *_ in seen} - {threading.current_thread().name}) == 2
+    assert (torch.get_num_threads(), torch.backends.cuda.flash_sdp_enabled()) == (2, True)
+
+
+def test_what_nothing_is_learned_of_has_no_gradient(tmp_path: Path) -> None:
+    """Weight decay would move it else."""
+    task = LineTask()
+    task.net.register_parameter("unused", torch.nn.Parameter(torch.ones(3)))
+    assert (Loop(task, CONFIG, tmp_path, How(SEED, threads=2), SILENT).run().unused == 1).all()
+
+
 def test_all_processes_end_with_the_same_weights(two: Path) -> None:
     first, second = (load_file(two / f"rank{rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(first[name], tensor) for name, tensor in second.items())
@@ -83,6 +123,22 @@ def test_the_first_process_alone_reports(two: Path) -> None:
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch of 8"):
         Loop(LineTask(), CONFIG, tmp_path, How(SEED, ranks=Ranks(0, 3)), SILENT)
+    with pytest.raises(DataError, match="3 threads cannot share a batch of 8"):
+        Loop(LineTask(), CONFIG, tmp_path, How(SEED, threads=3), SILENT)
+
+
+@pytest.mark.parametrize("how", [How(SEED, threads=2, ranks=Ranks(0, 2)), How(SEED, threads=2, compile=True)])
+def test_threads_of_several_processes_or_of_compiled_nets_are_refused(how: How, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2 threads learn in one process"):
+        Loop(LineTask(), CONFIG, tmp_path, how, SILENT)
+
+
+@pytest.mark.parametrize(
+    ("threads", "batch", "expected"), [(2, 48, 2), (4, 48, 4), (8, 48, 1), (6, 32, 1), (1, 7, 1), (2, 12, 1)]
+)
+def test_all_threads_take_a_part_or_none(monkeypatch: pytest.MonkeyPatch, threads: int, batch: int, expected: int) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert own_threads(batch) == expected
 
 
 def test_a_run_that_a_fault_cut_short_ends_with_the_same_weights(tmp_path: Path) -> None:

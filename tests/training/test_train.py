@@ -13,61 +13,23 @@ from models.cascade import Cascade
 from models.checkpoint import load_part
 from models.errors import CheckpointError
 from models.row import DONE, DrawRequest
-from tests.models.tiny import write_tiny_model
-from tests.training.data.scenery import infos
-from tests.training.data.sprites import disc
+from tests.training.tiny_run import SILENT, make_run, tiny_recipe, write_discs
 from training.build_nets import build_decoder
 from training.config import CONFIGS, Recipe, read_recipe
-from training.data.archive import add_to_contents, write_archive
 from training.data.errors import DataError
 from training.loop import Loop, ema_of
 from training.run import Run, stages_of
 from training.tasks.decoder import DecoderTask, Told
 
-TINY_NET = {"block_out_channels": (8, 8), "layers_per_block": 1, "patch_size": 8, "norm_num_groups": 4}
-SILENT = lambda name, progress, done, loss: None  # noqa: E731
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Archives as `unclip data pack` leaves them: discs, each of another shade."""
-    folder = tmp_path_factory.mktemp("data")
-    for size_px in (128, 256, 1024):
-        shown = infos() if size_px < 1024 else infos()[:2]
-        pictures = (disc((200, 20 * number, 40), size_px).numpy() for number in range(len(shown)))
-        path = folder / f"sprites-{size_px}.tar"
-        write_archive(path, size_px, shown, pictures)
-        add_to_contents(path, size_px, len(shown))
-    return folder
+    return write_discs(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    """The shipped recipe's shape with tiny nets and four steps a stage."""
-    values = read_recipe("bundled").model_dump()
-    values |= {"bf16": False, "embedding_dim": 16, "context_length": 12, "bank": 8}
-    values["scenes"] |= {"styles": {"flat": 0.5, "3d": 0.5}, "concepts": {"everyday": 0.7, "people-body": 0.3}}
-    for stage in read_recipe("bundled").trained:
-        values[stage] |= {"batch": 8, "max_steps": 4, "minutes": 60.0}
-    values["clip"] |= {"keep": 0.0, "alike": 0.0}
-    values["clip"]["vision"] = {"image_size": 64, "patch_size": 32, "width": 16, "layers": 1, "head_width": 8}
-    small = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1}
-    values["prior"]["net"] = small
-    values["prior_ar"]["net"] = small | {"components": 4, "buckets": 8, "dot_buckets": 4}
-    values["decoder"]["net"] |= {"block_out_channels": (8, 16), "layers_per_block": 1, "attention": (False, True)}
-    values["decoder"]["net"] |= {"attention_head_dim": 8, "cross_attention_dim": 16, "norm_num_groups": 4}
-    values["upsample_256"]["net"] = values["upsample_1024"]["net"] = TINY_NET
-    return Recipe.model_validate(values)
-
-
-def make_run(recipe: Recipe, data: Path, folder: Path) -> Run:
-    """A run whose sentence tower is already converted: the tiny one."""
-    torch.set_num_threads(1)
-    tiny = write_tiny_model(folder / "tiny")
-    (folder / "out" / "clip").mkdir(parents=True)
-    for part in ("text_encoder", "tokenizer"):
-        shutil.copytree(tiny / part, folder / "out" / "clip" / part)
-    return Run(recipe, data, folder / "out", SILENT)
+    return tiny_recipe()
 
 
 @pytest.fixture(autouse=True)
@@ -259,13 +221,16 @@ def test_the_decoder_learns_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(run, "_train", lambda task, config: tasks.append(task))
     monkeypatch.setattr(run, "_trained_decoder", lambda stage: build_decoder(run.recipe))
     monkeypatch.setattr(Run, "source", None)
-    decoder = run.recipe.decoder.model_copy(update={"drop_image": 0.2, "drop_text": 0.4, "early": 0.7})
-    inpaint = run.recipe.inpaint.model_copy(update={"masks": "random", "whole": 0.8, "early": 0.4})
+    decoder = run.recipe.decoder.model_copy(update={"drop_image": 0.2, "drop_text": 0.4, "t_power": 2.0})
+    inpaint = run.recipe.inpaint.model_copy(
+        update={"masks": "random", "whole": 0.8, "drop_image": 0.1, "drop_text": 0.6, "t_power": 3.0}
+    )
     run.recipe = run.recipe.model_copy(update={"decoder": decoder, "inpaint": inpaint})
     run.decoder()
     run.inpaint()
-    assert (tasks[0].told, tasks[0].early) == (Told(drop_image=0.2, drop_text=0.4), 0.7)
-    assert (tasks[1].policy, tasks[1].whole, tasks[1].early) == ("random", 0.8, 0.4)
+    assert (tasks[0].told, tasks[0].t_power) == (Told(drop_image=0.2, drop_text=0.4), 2.0)
+    assert (tasks[1].told, tasks[1].t_power) == (Told(drop_image=0.1, drop_text=0.6), 3.0)
+    assert (tasks[1].policy, tasks[1].whole) == ("random", 0.8)
 
 
 def test_a_stage_that_was_trained_before_is_not_missed(going_on: Run) -> None:

@@ -12,7 +12,7 @@ from models.nets.text_proj import TextProjection
 from models.nets.unet import UNet
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source, drop_text
-from training.sampling import EARLY, denoising_loss, draw, lay_out, noise_like, same_noise_like, stratified
+from training.sampling import denoising_loss, draw, lay_out, noise_like, same_noise_like, stratified
 
 GRID_ROWS = 64
 
@@ -51,15 +51,15 @@ class DecoderTask:
 
     name = "decoder"
 
-    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, told: Told = PAPER, early: float = EARLY) -> None:
-        """early: share of the rows at the noisiest timesteps, as `stratified` has it."""
-        self.net, self.source, self.schedule, self.told, self.early = net, source, schedule, told, early
+    def __init__(self, net: DecoderNet, source: Source, schedule: Schedule, told: Told = PAPER, t_power: float = 0.0) -> None:
+        """t_power: of the timesteps' density, as `stratified` has it."""
+        self.net, self.source, self.schedule, self.told, self.t_power = net, source, schedule, told, t_power
 
     def loss(self, batch: int, generator: torch.Generator) -> Tensor:
         """The denoising loss at stratified timesteps."""
         of = self.source.take(batch, generator)
         device = of.pixels.device
-        t = stratified(batch, self.schedule.timesteps, generator, self.early).to(device, non_blocking=True)
+        t = stratified(batch, self.schedule.timesteps, generator, self.t_power).to(device, non_blocking=True)
         noise = noise_like(of.pixels, generator)
         rates = torch.tensor([[self.told.drop_image], [self.told.drop_text]])
         no_image, no_text = (torch.rand(2, batch, generator=generator) < rates).to(device, non_blocking=True)

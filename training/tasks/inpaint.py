@@ -9,20 +9,15 @@ from models.inpainting import Known, inpaint_input
 from models.samplers.schedule import Schedule
 from training.examples import Examples, Source
 from training.masks import MaskPolicy, draw_masks
-from training.sampling import EARLY, draw, lay_out, same_noise_like
-from training.tasks.decoder import DecoderNet, DecoderTask, Told
+from training.sampling import draw, lay_out, same_noise_like
+from training.tasks.decoder import PAPER, DecoderNet, DecoderTask, Told
 
 GRID_ROWS = 16
 GREY = 0.0
-TOLD = Told(drop_image=0.3, drop_text=0.3)
 
 
 class InpaintTask(DecoderTask):
-    """The decoder's task with known pictures and masks of one policy, by which the ablation's two decoders differ.
-
-    z_i is dropped more often and the caption less often than in the paper: who inpaints says what shall be under the mask, and
-    the z_i of a training picture tells it better than a prior's will.
-    """
+    """The decoder's task with known pictures and masks of one policy, by which the ablation's two decoders differ."""
 
     name = "inpaint"
 
@@ -31,15 +26,14 @@ class InpaintTask(DecoderTask):
         net: DecoderNet,
         source: Source,
         schedule: Schedule,
+        told: Told = PAPER,
+        t_power: float = 0.0,
+        *,
         policy: MaskPolicy,
         whole: float = 0.3,
-        early: float = EARLY,
     ) -> None:
-        """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten.
-
-        early: share of those at the noisiest timesteps, as the decoder's.
-        """
-        super().__init__(net, source, schedule, TOLD, early)
+        """whole: share of the rows that are painted whole, so that drawing from nothing is not forgotten."""
+        super().__init__(net, source, schedule, told, t_power)
         self.policy, self.whole = policy, whole
 
     def known(self, of: Examples, generator: torch.Generator) -> tuple[Tensor, Tensor]:

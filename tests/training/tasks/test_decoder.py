@@ -9,14 +9,13 @@ from torch import Tensor
 from models.samplers.schedule import Schedule
 from tests.training.tiny_decoder import tiny_decoder
 from tests.training.tiny_source import TinySource
-from training.sampling import EARLY
 from training.tasks.decoder import DecoderTask, Told
 
 SCHEDULE = Schedule.named("squaredcos_cap_v2")
 ROWS = 256
 
 
-def told(monkeypatch: pytest.MonkeyPatch, early: float = EARLY, **shares: float) -> dict[str, Tensor]:
+def told(monkeypatch: pytest.MonkeyPatch, t_power: float = 0.0, **shares: float) -> dict[str, Tensor]:
     """Which of 256 rows the net was told what, and at which timesteps, by a task of the given shares."""
     source, net = TinySource(), tiny_decoder(patch_size=4)
     seen: dict[str, Tensor] = {}
@@ -29,7 +28,7 @@ def told(monkeypatch: pytest.MonkeyPatch, early: float = EARLY, **shares: float)
         return x[:, :3]
 
     monkeypatch.setattr(net, "forward", watched)
-    DecoderTask(net, source, SCHEDULE, Told(**shares), early).loss(ROWS, torch.Generator().manual_seed(0))
+    DecoderTask(net, source, SCHEDULE, Told(**shares), t_power).loss(ROWS, torch.Generator().manual_seed(0))
     return seen
 
 
@@ -45,7 +44,7 @@ def test_each_is_withheld_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, ima
     assert (seen["nothing"] ^ seen["the picture's"]).all()
 
 
-def test_as_many_rows_as_asked_are_at_the_noisiest_timesteps(monkeypatch: pytest.MonkeyPatch) -> None:
-    noisiest = SCHEDULE.timesteps * (1 - EARLY)
-    assert share(told(monkeypatch)["t"] >= noisiest) == pytest.approx(EARLY, abs=0.01)
-    assert share(told(monkeypatch, early=0.6)["t"] >= noisiest) == pytest.approx(0.6, abs=0.01)
+def test_timesteps_are_as_dense_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    middle = SCHEDULE.timesteps / 2
+    assert share(told(monkeypatch)["t"] >= middle) == pytest.approx(1 / 2, abs=0.01)
+    assert share(told(monkeypatch, t_power=3.0)["t"] >= middle) == pytest.approx(15 / 16, abs=0.01)

@@ -30,13 +30,13 @@ def test_the_decoders_own_stage_leaves_the_inpainting_weights_at_zero() -> None:
 
 
 def test_the_inpaint_stage_teaches_every_one_of_them() -> None:
-    gradient = new_weights_gradient(InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, "object"))
+    gradient = new_weights_gradient(InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, policy="object"))
     assert (gradient.unflatten(1, (4, 16)).abs().amax((0, 2, 3, 4)) > 0).all()
 
 
 def test_it_learns() -> None:
     net = tiny_decoder(patch_size=4)
-    task, optimizer = InpaintTask(net, TinySource(), SCHEDULE, "object"), torch.optim.Adam(net.parameters(), 3e-3)
+    task, optimizer = InpaintTask(net, TinySource(), SCHEDULE, policy="object"), torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for step in range(25):
         loss = task.loss(8, seeded(step))
@@ -49,7 +49,7 @@ def test_it_learns() -> None:
 
 def test_a_share_of_the_pictures_is_painted_whole() -> None:
     source = TinySource()
-    task = InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, "object")
+    task = InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, policy="object")
     _, masks = task.known(source.take(200, seeded()), seeded())
     whole = (masks == 1).all(-1).all(-1).float().mean()
     assert 0.2 < whole < 0.4
@@ -59,7 +59,7 @@ def test_the_policy_decides_the_masks() -> None:
     source = TinySource()
     of = source.take(8, seeded())
     told = [
-        InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, policy).known(of, seeded(1))[1]
+        InpaintTask(tiny_decoder(patch_size=4), source, SCHEDULE, policy=policy).known(of, seeded(1))[1]
         for policy in ("object", "random")
     ]
     drawn = [draw_masks(of.owners, policy, seeded(1)) for policy in ("object", "random")]
@@ -69,5 +69,5 @@ def test_the_policy_decides_the_masks() -> None:
 
 
 def test_the_grid_shows_the_picture_what_is_told_and_what_is_painted() -> None:
-    task = InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, "object")
+    task = InpaintTask(tiny_decoder(patch_size=4), TinySource(), SCHEDULE, policy="object")
     assert task.grid(task.net).shape == (3, 4 * 66 + 2, 12 * 66 + 2)
