@@ -25,7 +25,8 @@ class Noise:
     """Examples that cost nothing."""
 
     def __init__(self, dim: int) -> None:
-        self.dim, self.empty = dim, self._text(1)
+        self.dim = dim
+        self.empty = self._text(1)
 
     def take(self, batch: int, generator: torch.Generator) -> Examples:
         """Chance numbers in the shapes of examples."""
