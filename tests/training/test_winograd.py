@@ -59,7 +59,7 @@ def test_what_is_not_float32_is_convolved_directly(how: torch.autocast) -> None:
     assert torch.equal(conv(x.double()), nn.Conv2d.forward(conv, x.double()))
 
 
-def test_nothing_is_kept_where_nothing_is_learned() -> None:
+def test_without_gradients_it_is_the_direct_convolution_too() -> None:
     x = torch.randn(5, 3, 8, 8)
     conv = WinogradConv2d(3, 4, 3, padding=1)
     with torch.no_grad():
