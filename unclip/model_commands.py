@@ -170,7 +170,8 @@ def eval_judges(
     data: DataDir,
     out: OutDir,
     minutes: Annotated[
-        list[str] | None, typer.Option(help="Time budget of a judge, such as classifier=60; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Time budget of a judge, such as classifier=60, or with 0 none: it stays; may be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     init_from: Annotated[
@@ -185,7 +186,7 @@ def eval_judges(
             data,
             out,
             lambda name, at, done, loss: show(f"{name} {at.step} loss {loss:.4f}", done, 1),
-            minutes=read_minutes(minutes or ()),
+            minutes=read_minutes(minutes or (), can_be_none=True),
             device=device,
             init_from=init_from,
         )
@@ -344,8 +345,8 @@ def read_parts(only: str | None, known: Iterable[str]) -> list[str]:
     return parts
 
 
-def read_minutes(budgets: Sequence[str]) -> dict[str, float]:
-    """Read `stage=minutes` pairs. Raises SettingsWrong for anything else."""
+def read_minutes(budgets: Sequence[str], *, can_be_none: bool = False) -> dict[str, float]:
+    """Read `stage=minutes` pairs. can_be_none: 0 minutes too. Raises SettingsWrong for anything else."""
     read: dict[str, float] = {}
     for budget in budgets:
         stage, _, minutes = budget.partition("=")
@@ -353,7 +354,8 @@ def read_minutes(budgets: Sequence[str]) -> dict[str, float]:
             read[stage] = float(minutes)
         except ValueError:
             read[stage] = -1.0
-        if not stage or not 0 < read[stage] < float("inf"):
+        is_none = can_be_none and read[stage] == 0
+        if not stage or not (is_none or 0 < read[stage] < float("inf")):
             raise SettingsWrong(f"--minutes {budget} is not stage=minutes, such as decoder=60")
     return read
 

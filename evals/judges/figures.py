@@ -32,6 +32,7 @@ def measure(judges: Judges, renders: Renders, count: int) -> dict[str, Any]:
     clean = compose(scenes, renders.bank, 64).pixels
     figures["detector"] = detector_figures(judges, renders, scenes, clean)
     figures["detector_on_worsened"] = detector_figures(judges, renders, scenes, renders.pictures(scenes, generator))
+    figures["portraits"] = portrait_figures(judges, renders, count, generator)
     captions = [scene.caption for scene in scenes]
     figures["matcher"] = {"r_precision": _share(r_precision(judges.matches(clean, captions), captions))}
     return figures
@@ -39,7 +40,7 @@ def measure(judges: Judges, renders: Renders, count: int) -> dict[str, Any]:
 
 def classifier_figures(judges: Judges, renders: Renders, count: int, generator: torch.Generator) -> dict[str, Any]:
     """One object in each picture, found by the detector and then named. worsened: blurred, noisy, of other contrast."""
-    single = Renders(renders.bank, renders.groups, replace(renders.shares, kinds={"single": 1.0}))
+    single = _only("single", renders)
     scenes = single.scenes(count, generator)
     wanted = [judges.group(scene.objects[0].concept) for scene in scenes]
     figures: dict[str, Any] = {}
@@ -78,6 +79,13 @@ def detector_figures(judges: Judges, renders: Renders, scenes: Sequence[Scene], 
     }
 
 
+def portrait_figures(judges: Judges, renders: Renders, count: int, generator: torch.Generator) -> dict[str, Any]:
+    """One large thing exactly in the middle of white, as a prompt of one thing is mostly drawn: the share where one is seen."""
+    scenes = _only("portrait", renders).scenes(count, generator)
+    seen = judges.scene(compose(scenes, renders.bank, 64).pixels)
+    return {"count": _share([len(one.objects) == len(scene.objects) for one, scene in zip(seen, scenes, strict=True)])}
+
+
 def to_markdown(figures: dict[str, Any]) -> str:
     """What `measure` found as a table."""
     rows: list[list[str]] = []
@@ -93,11 +101,16 @@ def to_markdown(figures: dict[str, Any]) -> str:
         add(f"scenes, {claim} altered in the caption: found wrong", figures["detector"]["altered_found_false"][claim], "≥ 98 %")
     for claim in CLAIMS:
         add(f"worsened scenes: {claim} found right", figures["detector_on_worsened"]["found_true"][claim])
+    add("one large object exactly in the middle: count found right", figures["portraits"]["count"])
     add("R-precision of true pictures among 100 captions", figures["matcher"]["r_precision"])
     head = (
         f"{figures['concepts']} concepts in {figures['groups']} groups. In brackets, 95 % bootstrap intervals over renders.\n\n"
     )
     return head + markdown_table(("judges on renders that no training drew", "share", "n", "goal"), rows)
+
+
+def _only(kind: str, renders: Renders) -> Renders:
+    return Renders(renders.bank, renders.groups, replace(renders.shares, kinds={kind: 1.0}))
 
 
 def _share(hits: Sequence[bool]) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def train(
     """Train classifier, detector and matcher, each from where it was stopped; write the judges into `out/judges` and
     their figures, for `unclip eval page`, into `out/judges.md`.
 
-    data: folder of the sprites. minutes: budgets in place of `STAGES`'. measured: renders for each figure. init_from: judges
-    of the same groups to go on from, in place of chance weights. Raises DataError, JudgesUnusable.
+    data: folder of the sprites. minutes: budgets in place of `STAGES`'; with 0 a judge stays as it begins. measured: renders
+    for each figure. init_from: judges of the same groups to go on from, in place of chance weights. Raises DataError,
+    JudgesUnusable.
     """
     if unknown := sorted(set(minutes or {}) - set(STAGES)):
         raise DataError(f"there is no judge {unknown[0]!r}; choose {', '.join(STAGES)}")
@@ -60,6 +61,8 @@ def train(
     if init_from is not None:
         judges.take_over(Judges.load(init_from))
     for task in tasks:
+        if (minutes or {}).get(task.name) == 0:
+            continue
         config = stage_config(task.name, minutes or {}, device, rate=ONWARD if init_from is not None else 1.0)
         if task.name == "matcher" and init_from is None:  # knows shapes already; the words are new
             judges.matcher.trunk.load_state_dict(judges.classifier.trunk.state_dict())

@@ -126,7 +126,13 @@ def test_minutes_are_read_per_stage():
     assert read_minutes(["decoder=60", "clip=1.5"]) == {"decoder": 60.0, "clip": 1.5}
 
 
-@pytest.mark.parametrize("budget", ["decoder", "decoder=", "decoder=x", "decoder=-1", "decoder=nan", "=3"])
+@pytest.mark.parametrize("budget", ["decoder", "decoder=", "decoder=x", "decoder=-1", "decoder=nan", "decoder=0", "=3"])
 def test_a_budget_that_makes_no_sense_is_refused(budget):
     with pytest.raises(SettingsWrong, match="is not stage=minutes"):
         read_minutes([budget])
+
+
+def test_a_judge_may_get_no_minutes_but_none_below():
+    assert read_minutes(["classifier=0"], can_be_none=True) == {"classifier": 0.0}
+    with pytest.raises(SettingsWrong, match="is not stage=minutes"):
+        read_minutes(["classifier=-1"], can_be_none=True)

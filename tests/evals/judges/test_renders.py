@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import torch
 
-from evals.judges.renders import NO_COLOUR, UNCLEAR, colour_shares
-from tests.evals.judges.tiny_bank import bank, renders
+from evals.judges.renders import EVEN, NO_COLOUR, UNCLEAR, Renders, colour_shares
+from tests.evals.judges.tiny_bank import SHARES, bank, renders
 from training.data.scenes import COLOURS
 
 
@@ -32,3 +34,12 @@ def test_crops_depend_on_the_generator_alone():
     shown = renders()
     one, other = (shown.crops(6, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.pixels, other.pixels)
+
+
+def test_a_large_thing_exactly_in_the_middle_is_seen_alone_at_times_and_with_one_inside_it_at_times():
+    shares = replace(EVEN, styles=SHARES.styles, concepts=SHARES.concepts)
+    scenes = Renders(bank(), renders().groups, shares).scenes(200, torch.Generator().manual_seed(3))
+    in_the_middle = [scene for scene in scenes if (scene.objects[0].x, scene.objects[0].y) == (0.5, 0.5)]
+    large = [len(scene.objects) for scene in in_the_middle if scene.objects[0].size > 0.8]
+    assert large.count(1) > 10
+    assert large.count(2) > 2

@@ -27,6 +27,8 @@ def test_training_leaves_judges_with_figures_and_goes_on_where_it_was(tmp_path):
     figures = json.loads((tmp_path / "judges" / "judges.json").read_text())["figures"]
     assert figures["groups"] == 4
     assert figures["detector"]["altered_found_false"]["objects"]["n"] == 12
+    assert figures["portraits"]["count"]["n"] == 12
+    assert "one large object exactly in the middle: count found right" in (tmp_path / "judges.md").read_text()
     before = Judges.load(tmp_path / "judges").detector.state_dict()
     train(tmp_path, tmp_path, lambda name, *_: moments.append(name), minutes=budget, measured=12)
     after = Judges.load(tmp_path / "judges").detector.state_dict()
@@ -47,6 +49,20 @@ def test_training_goes_on_from_given_judges(tmp_path):
     for net, start in ((after.detector, given.detector), (after.classifier, given.classifier), (after.matcher, given.matcher)):
         pairs = zip(net.parameters(), start.parameters(), strict=True)
         assert all(torch.allclose(now, before, atol=0.2) for now, before in pairs)
+
+
+def test_a_judge_without_minutes_stays_as_it_was(tmp_path):
+    budget = dict.fromkeys(judges_training.STAGES, 1e-6)
+    given = train(tmp_path, tmp_path / "first", lambda *_: None, minutes=budget, measured=12)
+    given.save(tmp_path / "given")
+    (tmp_path / "given" / "groups.json").write_bytes((tmp_path / "first" / "judges" / "groups.json").read_bytes())
+    kept = {"classifier": 0.0, "matcher": 0.0}
+    train(tmp_path, tmp_path / "on", lambda *_: None, minutes=budget | kept, measured=12, init_from=tmp_path / "given")
+    before, after = (
+        json.loads((folder / "judges.json").read_text())["sha256"]
+        for folder in (tmp_path / "given", tmp_path / "on" / "judges")
+    )
+    assert {name for name in before if before[name] == after[name]} == {"classifier", "matcher"}
 
 
 def test_a_budget_for_a_judge_that_is_none_is_refused(tmp_path):
