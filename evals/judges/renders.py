@@ -12,7 +12,7 @@ from torch.nn.functional import normalize, one_hot
 
 from evals.judges.groups import Groups
 from evals.judges.views import SIZE_PX, windows, worsen
-from training.data.colours import HUES, SHOWS_COLOUR, colourable
+from training.data.colours import HUES, colourable_rows
 from training.data.compose import compose
 from training.data.scene_maker import SceneMaker
 from training.data.scenes import COLOURS, Scene
@@ -53,8 +53,8 @@ class Renders:
 
     def __init__(self, bank: SpriteBank, groups: Groups, shares: Shares | None = None) -> None:
         self.bank, self.groups, self.shares = bank, groups, shares or EVEN
-        self.maker = SceneMaker(bank.infos, NOTHING, self.shares)
-        self.natural, self.colourable = natural_colours(bank)
+        self.maker = SceneMaker(bank.infos, NOTHING, self.shares, colourable_rows(bank.levels))
+        self.natural = natural_colours(bank)
 
     def scenes(self, count: int, generator: torch.Generator) -> list[Scene]:
         """So many scenes; all their chance comes from `generator`."""
@@ -83,10 +83,8 @@ class Renders:
         return Crops(cut, groups.to(pixels.device), colours.to(pixels.device))
 
     def colour(self, sprite: int, colour: str | None) -> int:
-        """The colour that one would see: the given one, if the sprite takes colours at all, or its own."""
-        if colour is None:
-            return self.natural[sprite]
-        return COLOURS.index(colour) if self.colourable[sprite] else UNCLEAR
+        """The colour that one would see: the given one, or the sprite's own."""
+        return self.natural[sprite] if colour is None else COLOURS.index(colour)
 
     def looks(self, features: int) -> Tensor:
         """(G, 5, features), unit vectors: principal components of each group's sprites in each style, on grey and as outline.
@@ -126,17 +124,16 @@ def jitter(boxes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, T
     return torch.cat([boxes[:, :2] + shift, side[:, None]], 1), turn, stretch
 
 
-def natural_colours(bank: SpriteBank) -> tuple[list[int], list[bool]]:
-    """For each sprite the colour that it has by nature (or NO_COLOUR, UNCLEAR), and whether it would take another."""
+def natural_colours(bank: SpriteBank) -> list[int]:
+    """For each sprite the colour that it has by nature, or NO_COLOUR, or UNCLEAR."""
     smallest = bank.levels[min(bank.levels)]
-    natural, takes = [], []
+    natural: list[int] = []
     for at in range(0, len(bank), 512):
         chunk = smallest[at : at + 512]
         share, which = colour_shares(chunk).max(1)
         named = torch.where(share > MOST, which, torch.where(share < FEW, NO_COLOUR, UNCLEAR))
         natural += named.tolist()
-        takes += (colourable(chunk) > SHOWS_COLOUR).tolist()
-    return natural, takes
+    return natural
 
 
 def colour_shares(sprites: Tensor) -> Tensor:

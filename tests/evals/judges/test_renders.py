@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import torch
 
+from evals.judges.groups import Groups
 from evals.judges.renders import EVEN, NO_COLOUR, UNCLEAR, Renders, colour_shares
-from tests.evals.judges.tiny_bank import SHARES, bank, renders
+from tests.evals.judges.tiny_bank import SHARES, SIDE, bank, info, pixels, renders
 from training.data.scenes import COLOURS
+from training.data.sprite_bank import SpriteBank
 
 
 def test_a_red_disc_is_red_and_a_grey_bar_of_no_colour():
@@ -20,6 +22,15 @@ def test_shares_count_visible_pixels_only():
 
 def test_a_given_colour_is_what_one_sees():
     assert renders().colour(0, "purple") == COLOURS.index("purple")
+
+
+def test_what_does_not_take_a_colour_is_given_none():
+    white = torch.where(pixels("disc")[3:] > 0, torch.tensor(250, dtype=torch.uint8), 0).expand(4, -1, -1)
+    both = SpriteBank.of([info("disc"), info("egg")], torch.stack([pixels("disc"), white]), SIDE)
+    scenes = Renders(both, Groups({"disc": "disc", "egg": "egg"}), SHARES).scenes(200, torch.Generator().manual_seed(3))
+    coloured = [placed.concept for scene in scenes for placed in scene.objects if placed.colour]
+    assert len(coloured) > 10
+    assert set(coloured) == {"disc"}
 
 
 def test_crops_bear_the_groups_of_what_they_show():
