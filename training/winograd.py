@@ -46,41 +46,48 @@ class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, is_learned: bool) -> Tensor:
         pixels = x.permute(0, 2, 3, 1).contiguous()
-        batch, height, width, channels = pixels.shape
-        out = len(weight)
-        b_t, g, a_t = _squared(B_T), _squared(G, 24), _squared(A_T)
-        U = (g @ weight.permute(2, 3, 1, 0).reshape(KERNEL**2, -1)).view(SPAN**2, channels, out)
-        rows = max(1, CHUNK // (height * width * max(channels, out)))
-        y = pixels.new_empty(batch, height, width, out)
-        kept = []
-        for here, there in zip(torch.split(pixels, rows), torch.split(y, rows), strict=True):
-            V = (b_t @ _spans(here).reshape(SPAN**2, -1)).view(SPAN**2, -1, channels)
-            M = torch.bmm(V, U)
-            _tiles(there).copy_((a_t @ M.view(SPAN**2, -1)).view(_tiles(there).shape))
-            if is_learned:
-                kept.append(V)
-        ctx.save_for_backward(U, *kept)
-        ctx.rows = rows
+        kept: list[Tensor] = []
+        y = _convolve(pixels, weight, kept if is_learned else None)
+        ctx.save_for_backward(weight, *kept)
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        U, *kept = ctx.saved_tensors
-        channels, out = U.shape[1:]
-        b, g_t, a = _squared(B_T).T, _squared(G, 24).T, _squared(A_T).T
+        weight, *kept = ctx.saved_tensors
+        out, channels = weight.shape[:2]
         pixels = dy.permute(0, 2, 3, 1).contiguous()
-        batch, height, width, _ = pixels.shape
-        padded = pixels.new_zeros(batch, height + 2, width + 2, channels) if ctx.needs_input_grad[0] else None
-        dU = torch.zeros_like(U)
-        for number, (here, V) in enumerate(zip(torch.split(pixels, ctx.rows), kept, strict=True)):
+        g_t, a = _squared(G, 24).T, _squared(A_T).T
+        dU = pixels.new_zeros(SPAN**2, channels, out)
+        for here, V in zip(torch.split(pixels, _rows(pixels, weight)), kept, strict=True):
             dM = (a @ _tiles(here).reshape(TILE**2, -1)).view(SPAN**2, -1, out)
             dU.baddbmm_(V.transpose(1, 2), dM)
-            if padded is not None:
-                dV = torch.bmm(dM, U.transpose(1, 2))
-                _add_spans(padded[number * ctx.rows :][: len(here)], b @ dV.view(SPAN**2, -1))
         d_weight = (g_t @ dU.view(SPAN**2, -1)).view(KERNEL, KERNEL, channels, out).permute(3, 2, 0, 1)
-        return None if padded is None else padded[:, 1:-1, 1:-1].permute(0, 3, 1, 2), d_weight, None
+        if not ctx.needs_input_grad[0]:
+            return None, d_weight, None
+        # By the turned kernels, a convolution again: the transpose of overlapping spans would be 36 additions of a tile's rows.
+        return _convolve(pixels, weight.flip(2, 3).transpose(0, 1)).permute(0, 3, 1, 2), d_weight, None
+
+
+def _convolve(pixels: Tensor, weight: Tensor, kept: list[Tensor] | None = None) -> Tensor:
+    """(B, H, W, C) with (O, C, 3, 3) → (B, H, W, O). kept: where each chunk's V goes, if anywhere."""
+    batch, height, width, channels = pixels.shape
+    out = len(weight)
+    b_t, g, a_t = _squared(B_T), _squared(G, 24), _squared(A_T)
+    U = (g @ weight.permute(2, 3, 1, 0).reshape(KERNEL**2, -1)).view(SPAN**2, channels, out)
+    y, rows = pixels.new_empty(batch, height, width, out), _rows(pixels, weight)
+    for here, there in zip(torch.split(pixels, rows), torch.split(y, rows), strict=True):
+        V = (b_t @ _spans(here).reshape(SPAN**2, -1)).view(SPAN**2, -1, channels)
+        M = torch.bmm(V, U)
+        _tiles(there).copy_((a_t @ M.view(SPAN**2, -1)).view(_tiles(there).shape))
+        if kept is not None:
+            kept.append(V)
+    return y
+
+
+def _rows(pixels: Tensor, weight: Tensor) -> int:
+    """How many pictures are worked on at once."""
+    return max(1, CHUNK // (pixels.shape[1] * pixels.shape[2] * max(weight.shape[:2])))
 
 
 def _tiles(pixels: Tensor) -> Tensor:
@@ -93,15 +100,6 @@ def _spans(pixels: Tensor) -> Tensor:
     """(B, H, W, C), with a margin of zeros, as (6, 6, B, H / 4, W / 4, C): what each tile needs, neighbours' overlapping."""
     padded = nn.functional.pad(pixels, (0, 0, 1, 1, 1, 1))
     return padded.unfold(1, SPAN, TILE).unfold(2, SPAN, TILE).permute(4, 5, 0, 1, 2, 3)
-
-
-def _add_spans(padded: Tensor, spans: Tensor) -> None:
-    """Add to (B, H + 2, W + 2, C) what `_spans` would have taken from it: its transpose. spans: (36, …)."""
-    batch, height, width, channels = padded.shape
-    down, across = height // TILE, width // TILE
-    for place, part in enumerate(spans.view(SPAN**2, batch, down, across, channels)):
-        i, j = divmod(place, SPAN)
-        padded[:, i : i + TILE * down : TILE, j : j + TILE * across : TILE].add_(part)
 
 
 class WinogradConv2d(nn.Conv2d):
